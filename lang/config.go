@@ -1,0 +1,224 @@
+package lang
+
+import (
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/cofferhq/coffer/lang/addr"
+)
+
+// Config is a whole configuration, evaluated: what depends on each.environment
+// has been worked out for every environment, so nothing in it needs HCL again
+// except the bodies of provider blocks and the conditions of checks.
+type Config struct {
+	Settings     Settings
+	Providers    []*Provider             // in order of reference
+	Environments map[string]*Environment // by name
+	Secrets      []*Secret               // secrets and env_files, one per address, in address order
+	Policies     []*Policy               // one per app and environment, in address order
+	Imports      []*Import
+	Moved        []*Moved
+	Removed      []*Removed
+	Checks       []*Check
+	// Files are the parsed files by name, for source snippets.
+	Files map[string]*hcl.File
+}
+
+// Settings is the coffer block.
+type Settings struct {
+	Project         string
+	RequiredVersion string
+	StatePath       string // of backend "local", relative to the configuration
+	Audit           *Audit // nil without an audit block
+	Range           hcl.Range
+}
+
+// Audit is the audit block.
+type Audit struct {
+	Path string
+}
+
+// Provider is one provider block. Its body is decoded by whoever knows the
+// driver, with [Provider.Decode].
+type Provider struct {
+	Type  string
+	Alias string
+	Range hcl.Range
+
+	body hcl.Body
+	eval *hcl.EvalContext
+}
+
+// Ref returns how the configuration refers to the provider: "sops", "aws.eu".
+func (p *Provider) Ref() string {
+	if p.Alias == "" {
+		return p.Type
+	}
+	return p.Type + "." + p.Alias
+}
+
+// Environment is one environment block.
+type Environment struct {
+	Name     string
+	Store    string   // provider reference of the primary; "" falls back to defaults
+	Replicas []string // provider references
+	Protect  bool
+	Range    hcl.Range
+}
+
+// Secret is one secret or env_file of one app in one environment.
+type Secret struct {
+	Address  addr.Address // Kind is addr.KindSecret or addr.KindEnvFile
+	Store    string       // provider reference of the primary
+	Replicas []string
+	// Path is where it lives, after the provider's prefix; "" is the
+	// provider's default.
+	Path        string
+	Key         string // renames the key of a single value; "" is the platform's own
+	Format      string // "", "json" or "raw"
+	Labels      map[string]string
+	Description string
+	Owner       string // "" or "bootstrap"
+	Generation  int    // forces a rewrite of supplied values; 0 when not written
+	Protect     bool
+	// OnOutsideChange is "stop", "accept" or "restore".
+	OnOutsideChange string
+	// Single is true for a secret with value, false for one with fields.
+	Single   bool
+	Fields   []Field // in name order; a single value is one field named ""
+	Rotation Rotation
+
+	Range     hcl.Range // of the block's header
+	PathRange hcl.Range // of the path argument; the header where there is none
+}
+
+// Field is one field of a secret.
+type Field struct {
+	Name   string
+	Source *Source
+}
+
+// Rotation says when a secret is due and what happens then.
+type Rotation struct {
+	Never        bool
+	Every        time.Duration // 0: never due
+	NotifyBefore time.Duration
+	Overlap      time.Duration
+	// Strategy is "", "regenerate", "manual", …. It is empty where only
+	// defaults wrote one: those make a secret due and change nothing.
+	Strategy string
+	Window   string
+	Range    hcl.Range
+}
+
+// SourceKind is the closed list of where a value can come from.
+type SourceKind int
+
+const (
+	// Generated: the generator Func with Params.
+	Generated SourceKind = iota + 1
+	// FromEnv: the environment variable Text.
+	FromEnv
+	// FromFile: the bytes of the file Text, below the configuration directory.
+	FromFile
+	// FromDotenv: the variable Key of the dotenv file Text.
+	FromDotenv
+	// FromSops: the key Key (dotted) of the SOPS file Text.
+	FromSops
+	// Manual: a person or another system writes it.
+	Manual
+	// RotationUser: the user that the rotation made active.
+	RotationUser
+	// Public: the text Text, which is not secret and may be shown.
+	Public
+	// Literal: the text Text as a part of a template or an argument of a
+	// derived function. Never the whole of a field outside an env_file.
+	Literal
+	// Template: the concatenation of Args.
+	Template
+	// Derived: the function Func over Args, with Keys where it is an object.
+	Derived
+	// Reference: the value at Ref.
+	Reference
+)
+
+// Source is a tree that says where a value comes from. It never holds one.
+type Source struct {
+	Kind   SourceKind
+	Func   string         // Generated, Derived
+	Params map[string]any // Generated: string, bool, int or []string by name, as written
+	Args   []*Source      // Template, Derived
+	Keys   []string       // Derived jsonencode of an object: the key of each argument
+	Text   string         // see the kinds
+	Key    string         // FromDotenv, FromSops
+	Ref    Ref            // Reference
+	Range  hcl.Range
+}
+
+// Ref is a reference to a secret's value.
+type Ref struct {
+	// Address is the secret's; for self it is the address of the secret itself.
+	Address addr.Address
+	Field   string // "" for a single value
+}
+
+// Policy is one policy of one app in one environment.
+type Policy struct {
+	Address addr.Address
+	Secrets []addr.Address // what it covers, in order
+	Readers []Reader
+	Range   hcl.Range
+}
+
+// Reader is one reader of a policy: age_recipient("age1…").
+type Reader struct {
+	Func  string
+	Args  []string
+	Range hcl.Range
+}
+
+// Import is one import block.
+type Import struct {
+	To    addr.Address
+	ID    string
+	Store string // "" is the primary
+	Range hcl.Range
+}
+
+// Moved is one moved block.
+type Moved struct {
+	From, To addr.Address
+	Range    hcl.Range
+}
+
+// Removed is one removed block.
+type Removed struct {
+	From    addr.Address
+	Destroy bool
+	Range   hcl.Range
+}
+
+// Check is one check block. [Check.Evaluate] says whether it holds.
+type Check struct {
+	Name    string
+	Asserts []Assert
+	Range   hcl.Range
+}
+
+// Assert is one assertion of a check.
+type Assert struct {
+	Range hcl.Range
+
+	condition hcl.Expression
+	message   hcl.Expression
+	eval      *hcl.EvalContext
+}
+
+// CheckFacts is what a check may ask about: lists of addresses by environment.
+type CheckFacts struct {
+	Overdue     func(environment string) []string
+	Due         func(environment string) []string
+	Conflicts   func(environment string) []string
+	Unprotected func(environment string) []string
+}
