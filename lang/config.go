@@ -21,7 +21,7 @@ type Config struct {
 	Moved        []*Moved
 	Removed      []*Removed
 	Checks       []*Check
-	// Files are the parsed files by name, for source snippets.
+	// Files are the files by name, for source snippets: their text, no tree.
 	Files map[string]*hcl.File
 }
 
@@ -39,15 +39,14 @@ type Audit struct {
 	Path string
 }
 
-// Provider is one provider block. Its body is decoded by whoever knows the
-// driver, with [Provider.Decode].
+// Provider is one provider block. Its arguments are decoded by whoever knows
+// the driver, with [Provider.Decode].
 type Provider struct {
 	Type  string
 	Alias string
 	Range hcl.Range
 
-	body hcl.Body
-	eval *hcl.EvalContext
+	arguments []argument
 }
 
 // Ref returns how the configuration refers to the provider: "sops", "aws.eu".
@@ -118,27 +117,29 @@ type SourceKind int
 const (
 	// Generated: the generator Func with Params.
 	Generated SourceKind = iota + 1
-	// FromEnv: the environment variable Text.
+	// FromEnv: the environment variable Plain.
 	FromEnv
-	// FromFile: the bytes of the file Text, below the configuration directory.
+	// FromFile: the bytes of the file Plain, below the configuration directory.
 	FromFile
-	// FromDotenv: the variable Key of the dotenv file Text.
+	// FromDotenv: the variable Key of the dotenv file Plain.
 	FromDotenv
-	// FromSops: the key Key (dotted) of the SOPS file Text.
+	// FromSops: the key Key (dotted) of the SOPS file Plain.
 	FromSops
 	// Manual: a person or another system writes it.
 	Manual
 	// RotationUser: the user that the rotation made active.
 	RotationUser
-	// Public: the text Text, which is not secret and may be shown.
+	// Public: the text Plain, which is not secret and may be shown.
 	Public
-	// Literal: the text Text as a part of a template or an argument of a
+	// Literal: the text Plain as a part of a template or an argument of a
 	// derived function. Never the whole of a field outside an env_file.
 	Literal
 	// Template: the concatenation of Args.
 	Template
-	// Derived: the function Func over Args, with Keys where it is an object.
-	Derived
+	// Computed: the derived function Func over Args, with Keys where it is an
+	// object. The plain arguments that [Signature] names come first in Args, each
+	// a Literal; the options are Params.
+	Computed
 	// Reference: the value at Ref.
 	Reference
 )
@@ -146,14 +147,16 @@ const (
 // Source is a tree that says where a value comes from. It never holds one.
 type Source struct {
 	Kind   SourceKind
-	Func   string         // Generated, Derived
-	Params map[string]any // Generated: string, bool, int or []string by name, as written
-	Args   []*Source      // Template, Derived
-	Keys   []string       // Derived jsonencode of an object: the key of each argument
-	Text   string         // see the kinds
+	Func   string         // Generated, Computed
+	Params map[string]any // Generated, Computed: string, bool, int or []string by name, as written
+	Args   []*Source      // Template, Computed
+	Keys   []string       // Computed jsonencode of an object: the key of each argument
+	Plain  string         // see the kinds; never secret
 	Key    string         // FromDotenv, FromSops
 	Ref    Ref            // Reference
 	Range  hcl.Range
+
+	self bool // Reference: to a field of the same secret
 }
 
 // Ref is a reference to a secret's value.
@@ -204,6 +207,8 @@ type Check struct {
 	Name    string
 	Asserts []Assert
 	Range   hcl.Range
+
+	deadline time.Duration
 }
 
 // Assert is one assertion of a check.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Kinds of things that have an address inside an app.
@@ -109,11 +110,16 @@ func writeKey(b *strings.Builder, key string) {
 	b.WriteString(`"]`)
 }
 
-// MarshalText makes an Address print as its canonical form in JSON.
+// MarshalText makes an Address print as its canonical form in JSON; the zero
+// Address is "".
 func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // UnmarshalText is the inverse of MarshalText.
 func (a *Address) UnmarshalText(text []byte) error {
+	if len(text) == 0 { // of a note about everything; Parse takes it from nobody
+		*a = Address{}
+		return nil
+	}
 	parsed, err := Parse(string(text))
 	if err != nil {
 		return err
@@ -185,6 +191,9 @@ func Parse(s string) (Address, error) {
 	}
 	return a, nil
 }
+
+// example is shown where an address cannot be read.
+const example = `'app.shop.secret.db["dev"]'`
 
 type parser struct{ rest string }
 
@@ -312,6 +321,9 @@ func (p *parser) word() (string, error) {
 }
 
 func (p *parser) dotWord(into *string) error {
+	if p.rest == "" {
+		return fmt.Errorf("it ends where .NAME should follow; a whole one is %s", example)
+	}
 	if !strings.HasPrefix(p.rest, ".") {
 		return fmt.Errorf("want .NAME at %q", p.rest)
 	}
@@ -339,7 +351,7 @@ func (p *parser) keys(most int) ([]string, error) {
 func (p *parser) key() (string, error) {
 	s := p.rest
 	if !strings.HasPrefix(s, `["`) {
-		return "", fmt.Errorf(`want ["KEY"] at %q`, s)
+		return "", fmt.Errorf(`want ["KEY"] at %q; a shell takes the quotes away unless the whole address is in single quotes: %s`, s, example)
 	}
 	var b strings.Builder
 	for i := 2; i < len(s); i++ {
@@ -348,7 +360,7 @@ func (p *parser) key() (string, error) {
 			i++
 			b.WriteByte(s[i])
 		case s[i] == '"':
-			if !strings.HasPrefix(s[i:], `"]`) || b.Len() == 0 {
+			if !strings.HasPrefix(s[i:], `"]`) || b.Len() == 0 || !utf8.ValidString(b.String()) {
 				return "", fmt.Errorf(`want ["KEY"] at %q`, p.rest)
 			}
 			p.rest = s[i+2:]

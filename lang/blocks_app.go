@@ -1,0 +1,217 @@
+package lang
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/cofferhq/coffer/lang/addr"
+)
+
+// app is one app block: what it declares, before anything is evaluated.
+type app struct {
+	name     string
+	block    *hclsyntax.Block
+	envs     []string
+	secrets  map[string]*decl
+	envFiles map[string]*decl
+	policies map[string]*decl
+}
+
+// decl is one block of an app. It is in each of envs.
+type decl struct {
+	kind   string // addr.KindSecret, KindEnvFile or KindPolicy
+	name   string
+	app    *app
+	block  *hclsyntax.Block
+	body   body
+	envs   []string
+	single bool   // a secret with value
+	items  []item // fields of a secret, variables of an env_file
+}
+
+// item is one name and value of an object literal.
+type item struct {
+	name string
+	expr hclsyntax.Expression
+}
+
+func (d *decl) address() addr.Address {
+	return addr.Address{App: d.app.name, Kind: d.kind, Name: d.name}
+}
+
+func (d *decl) has(field string) bool {
+	return slices.ContainsFunc(d.items, func(i item) bool { return i.name == field })
+}
+
+func (d *decl) fieldNames() []string {
+	names := make([]string, 0, len(d.items))
+	for _, i := range d.items {
+		names = append(names, i.name)
+	}
+	return names
+}
+
+func (l *loader) declareApps() {
+	for _, block := range l.blocks["app"] {
+		name, ok := l.name(block)
+		if !ok {
+			continue
+		}
+		if first := l.apps[name]; first != nil {
+			l.twice(fmt.Sprintf("App %q", name), first.block.DefRange(), block.DefRange())
+			continue
+		}
+		l.apps[name] = l.declareApp(name, block)
+	}
+}
+
+func (l *loader) declareApp(name string, block *hclsyntax.Block) *app {
+	a := &app{name: name, block: block, secrets: map[string]*decl{}, envFiles: map[string]*decl{}, policies: map[string]*decl{}}
+	b := l.content(block.Body, schema{
+		what:      "app",
+		arguments: []string{"environments"},
+		blocks:    []string{"secret", "env_file", "policy"},
+		repeat:    []string{"secret", "env_file", "policy"},
+	})
+	a.envs = l.appEnvironments(block, b.arguments["environments"])
+	for _, inner := range b.blocks {
+		l.declareInApp(a, inner)
+	}
+	return a
+}
+
+// appEnvironments says where an app is. With a single environment there is
+// nothing to choose; with several the app must name its own.
+func (l *loader) appEnvironments(block *hclsyntax.Block, attr *hclsyntax.Attribute) []string {
+	switch {
+	case attr != nil:
+		return l.global().environments(attr, l.envs, "this configuration")
+	case len(l.envs) == 1:
+		return l.envs
+	case len(l.envs) == 0:
+		l.diags.add(errorAt(block.DefRange(), "No environment", "Declare one: environment \"dev\" { store = %s }.", exampleStore(l.providers)))
+	default:
+		l.diags.add(errorAt(block.DefRange(), "Missing argument", "There are several environments, so an app says which it is in. Write environments = %s, or some of them.", quotedList(l.envs)))
+	}
+	return nil
+}
+
+func quotedList(names []string) string {
+	out := "["
+	for i, name := range names {
+		if i > 0 {
+			out += ", "
+		}
+		out += fmt.Sprintf("%q", name)
+	}
+	return out + "]"
+}
+
+func (l *loader) declareInApp(a *app, block *hclsyntax.Block) {
+	name, ok := l.name(block)
+	if !ok {
+		return
+	}
+	d := &decl{kind: block.Type, name: name, app: a, block: block}
+	into := a.secrets
+	switch block.Type {
+	case addr.KindSecret:
+		d.body = l.content(block.Body, secretSchema())
+	case addr.KindEnvFile:
+		into = a.envFiles
+		d.body = l.content(block.Body, envFileSchema())
+	case addr.KindPolicy:
+		into = a.policies
+		d.body = l.content(block.Body, policySchema())
+	}
+	if first := into[name]; first != nil {
+		l.twice(fmt.Sprintf("%s %q of app %q", block.Type, name, a.name), first.block.DefRange(), block.DefRange())
+		return
+	}
+	into[name] = d
+	d.envs = a.envs
+	if attr := d.body.arguments["environments"]; attr != nil {
+		d.envs = l.global().environments(attr, a.envs, fmt.Sprintf("app %q", a.name))
+	}
+	switch block.Type {
+	case addr.KindSecret:
+		l.declareSecret(d)
+	case addr.KindEnvFile:
+		l.declareEnvFile(d)
+	}
+}
+
+// loadApps evaluates every block of every app for each of its environments.
+func (l *loader) loadApps() {
+	for _, name := range sortedKeys(l.apps) {
+		a := l.apps[name]
+		for _, secret := range sortedKeys(a.secrets) {
+			l.forEach(a.secrets[secret], secretEach(), (*scope).loadSecret)
+		}
+		for _, file := range sortedKeys(a.envFiles) {
+			l.forEach(a.envFiles[file], inAppEach(), (*scope).loadEnvFile)
+		}
+		for _, policy := range sortedKeys(a.policies) {
+			l.forEach(a.policies[policy], inAppEach(), (*scope).loadPolicy)
+		}
+	}
+	slices.SortFunc(l.cfg.Secrets, func(a, b *Secret) int { return a.Address.Compare(b.Address) })
+	slices.SortFunc(l.cfg.Policies, func(a, b *Policy) int { return a.Address.Compare(b.Address) })
+}
+
+func inAppEach() []string  { return []string{"app", "environment"} }
+func secretEach() []string { return []string{"app", "environment", "secret"} }
+
+func (l *loader) forEach(d *decl, names []string, load func(*scope)) {
+	for _, env := range d.envs {
+		each := map[string]cty.Value{"app": cty.StringVal(d.app.name), "environment": cty.StringVal(env)}
+		if slices.Contains(names, "secret") {
+			each["secret"] = cty.StringVal(d.name)
+		}
+		s := l.in(d.app, d, env, d.envs, each)
+		s.owner = d.address().In(env)
+		load(s)
+	}
+}
+
+// items reads an object literal whose names are written plainly, so that they
+// are known before anything is evaluated.
+func (l *loader) items(attr *hclsyntax.Attribute, valid *regexp.Regexp, what, form string) []item {
+	object, ok := attr.Expr.(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		l.diags.add(errorAt(attr.Expr.Range(), "Not an object", "%s is an object written out here: %s = { NAME = …, … }.", attr.Name, attr.Name))
+		return nil
+	}
+	var out []item
+	seen := map[string]hcl.Range{}
+	for _, i := range object.Items {
+		at := i.KeyExpr.Range()
+		v, diags := i.KeyExpr.Value(nil)
+		switch {
+		case diags.HasErrors() || !isText(v):
+			l.diags.add(errorAt(at, "Name is not plain", "The name of a %s is written plainly, without variables and functions.", what))
+			continue
+		case !valid.MatchString(v.AsString()):
+			l.diags.add(errorAt(at, "Invalid name", "The name of a %s is %s.", what, form))
+			continue
+		}
+		name := v.AsString()
+		if first, twice := seen[name]; twice {
+			l.twice(fmt.Sprintf("%s %q", what, name), first, at)
+			continue
+		}
+		seen[name] = at
+		out = append(out, item{name: name, expr: i.ValueExpr})
+	}
+	if len(object.Items) == 0 {
+		l.diags.add(errorAt(attr.Expr.Range(), "Nothing in it", "%s is empty. Write at least one %s, or remove the block.", attr.Name, what))
+	}
+	slices.SortFunc(out, func(a, b item) int { return strings.Compare(a.name, b.name) })
+	return out
+}

@@ -1,0 +1,156 @@
+package lang
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/cofferhq/coffer/lang/addr"
+)
+
+func blockRanges(f *hcl.File) []hcl.Range {
+	var out []hcl.Range
+	for _, b := range f.Body.(*hclsyntax.Body).Blocks {
+		out = append(out, hcl.RangeBetween(b.TypeRange, b.CloseBraceRange))
+	}
+	return out
+}
+
+// dumper prints a Config for people; what has its default is left out.
+type dumper struct {
+	strings.Builder
+	places bool
+}
+
+func dump(cfg *Config, places bool) string {
+	d := &dumper{places: places}
+	s := cfg.Settings
+	d.line(s.Range, "project %s, state %s", s.Project, s.StatePath)
+	d.opt("  required_version %s", s.RequiredVersion)
+	if s.Audit != nil {
+		d.opt("  audit %s", s.Audit.Path)
+	}
+	for _, p := range cfg.Providers {
+		d.line(p.Range, "provider %s", p.Ref())
+		for _, a := range p.arguments {
+			fmt.Fprintf(d, "  %s = %#v\n", a.name, a.value)
+		}
+	}
+	for _, name := range sortedKeys(cfg.Environments) {
+		e := cfg.Environments[name]
+		d.line(e.Range, "environment %s", name)
+		d.opt("  store %s", e.Store)
+		d.opt("  replicas %s", strings.Join(e.Replicas, ", "))
+		d.flag("protect", e.Protect)
+	}
+	for _, s := range cfg.Secrets {
+		d.secret(s)
+	}
+	for _, p := range cfg.Policies {
+		d.line(p.Range, "%s", p.Address)
+		d.opt("  covers %s", joinAddresses(p.Secrets))
+		for _, r := range p.Readers {
+			d.line(r.Range, "  %s(%q)", r.Func, r.Args)
+		}
+	}
+	for _, i := range cfg.Imports {
+		d.line(i.Range, "import %q to %s", i.ID, i.To)
+		d.opt("  store %s", i.Store)
+	}
+	for _, m := range cfg.Moved {
+		d.line(m.Range, "moved %s to %s", m.From, m.To)
+	}
+	for _, r := range cfg.Removed {
+		d.line(r.Range, "removed %s, destroy %t", r.From, r.Destroy)
+	}
+	for _, c := range cfg.Checks {
+		d.line(c.Range, "check %s, %d asserts", c.Name, len(c.Asserts))
+	}
+	return d.String()
+}
+
+func (d *dumper) secret(s *Secret) {
+	d.line(s.Range, "%s", s.Address)
+	d.opt("  store %s", s.Store)
+	d.opt("  replicas %s", strings.Join(s.Replicas, ", "))
+	d.opt("  path %s", s.Path)
+	d.opt("  key %s", s.Key)
+	d.opt("  format %s", s.Format)
+	for _, name := range sortedKeys(s.Labels) {
+		fmt.Fprintf(d, "  label %s = %q\n", name, s.Labels[name])
+	}
+	d.opt("  description %q", s.Description)
+	d.opt("  owner %s", s.Owner)
+	if s.Generation != 0 {
+		fmt.Fprintf(d, "  generation %d\n", s.Generation)
+	}
+	d.flag("protect", s.Protect)
+	if s.OnOutsideChange != "stop" {
+		d.opt("  on_outside_change %s", s.OnOutsideChange)
+	}
+	for _, f := range s.Fields {
+		name := f.Name
+		if s.Single {
+			name = "value"
+		}
+		fmt.Fprintf(d, "  %s = %s\n", name, f.Source.Text())
+	}
+	d.rotation(s.Rotation)
+}
+
+func (d *dumper) rotation(r Rotation) {
+	if r.Never {
+		d.WriteString("  rotation never\n")
+	}
+	if r.Every == 0 {
+		return
+	}
+	d.WriteString("  rotation every " + FormatDuration(r.Every))
+	for _, part := range []struct {
+		name string
+		d    time.Duration
+	}{{"notify", r.NotifyBefore}, {"overlap", r.Overlap}} {
+		if part.d != 0 {
+			fmt.Fprintf(d, ", %s %s", part.name, FormatDuration(part.d))
+		}
+	}
+	d.WriteString(optional(", strategy %s", r.Strategy) + optional(", window %s", r.Window) + "\n")
+}
+
+func optional(format, s string) string {
+	if s == "" {
+		return ""
+	}
+	return fmt.Sprintf(format, s)
+}
+
+func (d *dumper) opt(format, s string) {
+	if s != "" {
+		fmt.Fprintf(d, format+"\n", s)
+	}
+}
+
+func (d *dumper) flag(name string, on bool) {
+	if on {
+		d.WriteString("  " + name + "\n")
+	}
+}
+
+func (d *dumper) line(at hcl.Range, format string, args ...any) {
+	fmt.Fprintf(d, format, args...)
+	if d.places && at.Filename != "" {
+		fmt.Fprintf(d, "  (%s)", place(at))
+	}
+	d.WriteString("\n")
+}
+
+func joinAddresses(list []addr.Address) string {
+	out := make([]string, 0, len(list))
+	for _, a := range list {
+		out = append(out, a.String())
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,155 @@
+package lang
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// lint reports names in an expression that cannot mean anything there: unknown
+// variables and functions, and secrets where none may flow. It looks at every
+// branch and at no environment, so it runs once for each expression; an
+// expression that fails is never evaluated.
+func (s *scope) lint(expr hclsyntax.Expression, u usage) bool {
+	if ok, done := s.l.linted[expr]; done {
+		return ok
+	}
+	ok := true
+	report := func(d *hcl.Diagnostic) {
+		if d != nil {
+			ok = false
+			s.l.diags.add(d)
+		}
+	}
+	for _, t := range hclsyntax.Variables(expr) {
+		report(s.lintTraversal(t, u))
+	}
+	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
+		if call, isCall := n.(*hclsyntax.FunctionCallExpr); isCall {
+			report(s.l.lintCall(call, u))
+		}
+		return nil
+	})
+	s.l.linted[expr] = ok
+	return ok
+}
+
+func (s *scope) lintTraversal(t hcl.Traversal, u usage) *hcl.Diagnostic {
+	l := s.l
+	switch root := t.RootName(); root {
+	case "var":
+		return lintMember(t, l.vars, "variable", `Declare it: variable "NAME" { … }.`)
+	case "local":
+		return lintMember(t, l.locals, "local value", "Declare it: locals { NAME = … }.")
+	case "each":
+		if u.each == nil {
+			return errorAt(t.SourceRange(), "No app here", "each is known only inside an app block; %s is the same for all apps and environments.", u.what)
+		}
+		if name, ok := member(t); ok && !slices.Contains(u.each, name) {
+			return errorAt(t[:2].SourceRange(), "Unknown name", "each has no %q. It has %s.", name, wordList(u.each))
+		}
+		return nil
+	case "secret", "self", "app":
+		if !u.secrets {
+			return errorAt(t.SourceRange(), "A secret may not be used here", "This is %s. %s", u.what, whereSecretsFlow)
+		}
+		_, d := s.resolve(t)
+		return d
+	default:
+		if slices.Contains(l.providers, root) || slices.Contains(l.opts.ProviderTypes, root) {
+			return errorAt(t.SourceRange(), "A store may not be used here", "%s is a store; it is named in store, replicas and provider only.", root)
+		}
+		return errorAt(t.SourceRange(), "Unknown name", "There is nothing called %q here.%s Text stands in quotes.", root, didYouMean(root, u.roots()))
+	}
+}
+
+// member returns the name behind the first dot.
+func member(t hcl.Traversal) (string, bool) {
+	if len(t) < 2 {
+		return "", false
+	}
+	return stepName(t[1])
+}
+
+// lintMember checks the name behind var or local against the sorted known ones. A name that is not
+// written plainly is left to evaluation.
+func lintMember(t hcl.Traversal, known []string, what, fix string) *hcl.Diagnostic {
+	name, ok := member(t)
+	if !ok {
+		return nil
+	}
+	if _, found := slices.BinarySearch(known, name); found {
+		return nil
+	}
+	hint := didYouMean(name, known)
+	if !strings.HasPrefix(hint, " Did") {
+		hint += " " + fix
+	}
+	return errorAt(t[:2].SourceRange(), "Unknown name", "There is no %s %q.%s", what, name, hint)
+}
+
+// stepName returns the name of an attribute step or of an index with text.
+func stepName(step hcl.Traverser) (string, bool) {
+	switch step := step.(type) {
+	case hcl.TraverseAttr:
+		return step.Name, true
+	case hcl.TraverseIndex:
+		if isText(step.Key) {
+			return step.Key.AsString(), true
+		}
+	}
+	return "", false
+}
+
+func (l *loader) lintCall(call *hclsyntax.FunctionCallExpr, u usage) *hcl.Diagnostic {
+	w, known := l.words[call.Name]
+	switch {
+	case !known && laterReader(call.Name):
+		return errorAt(call.NameRange, "Not built yet", "%s() comes with its platform. Today readers are age_recipient(\"age1…\"), recipients of sops files.", call.Name)
+	case !known:
+		hint := didYouMean(call.Name, l.callable(u))
+		if hint == "" {
+			hint = " The language reference lists all functions."
+		}
+		return errorAt(call.NameRange, "Unknown function", "There is no function %q.%s", call.Name, hint)
+	case w.plain || u.allows(w.kind):
+		return nil
+	case w.kind == readerWord:
+		return errorAt(call.NameRange, "A reader may not be used here", "%s() names a reader. It stands in the readers of a policy.", call.Name)
+	case w.kind == factWord:
+		return errorAt(call.NameRange, "Unknown here", "%s() asks about the state. It stands in the condition of a check.", call.Name)
+	default:
+		return errorAt(call.NameRange, "A secret may not be used here", "%s() gives a secret, and this is %s. %s", call.Name, u.what, whereSecretsFlow)
+	}
+}
+
+// isPlain reports whether HCL can evaluate expr: it speaks of no secret and
+// calls nothing that gives one.
+func (l *loader) isPlain(expr hclsyntax.Expression) bool {
+	if plain, done := l.plain[expr]; done {
+		return plain
+	}
+	plain := firstSecret(l, expr) == nil
+	l.plain[expr] = plain
+	return plain
+}
+
+// firstSecret returns the place in expr that brings a secret in, or nil.
+func firstSecret(l *loader, expr hclsyntax.Expression) *hcl.Range {
+	for _, t := range hclsyntax.Variables(expr) {
+		switch t.RootName() {
+		case "secret", "self", "app":
+			return t.SourceRange().Ptr()
+		}
+	}
+	var at *hcl.Range
+	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
+		if call, isCall := n.(*hclsyntax.FunctionCallExpr); isCall && at == nil && !l.words[call.Name].plain {
+			at = call.Range().Ptr()
+		}
+		return nil
+	})
+	return at
+}
