@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Code is the closed list of what can go wrong at a provider.
@@ -22,7 +23,7 @@ const (
 	Unavailable // not reached, sealed or down; nothing was changed
 	Ambiguous   // the request was sent and the answer lost: it may have happened
 	Unsupported // the platform has no such operation; nothing was changed
-	Cancelled   // the context ended before the effect
+	Cancelled   // not tried: the context ended, or an operation it needs failed; nothing was changed
 )
 
 var codeNames = [...]string{
@@ -45,7 +46,10 @@ type Error struct {
 	Op       string // "inspect", "read", "write", …
 	Path     string
 	Hint     string // what the user should do next
-	Err      error
+	// RetryAfter is how long the platform asked to wait (RFC 9110, 10.2.3),
+	// zero where it did not say.
+	RetryAfter time.Duration
+	Err        error
 }
 
 // Errorf returns an Error with a code and a message.
@@ -56,6 +60,12 @@ func Errorf(code Code, format string, args ...any) *Error {
 // WithHint returns e with the next step for the user.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// After returns e with how long the platform asked to wait.
+func (e *Error) After(d time.Duration) *Error {
+	e.RetryAfter = d
 	return e
 }
 

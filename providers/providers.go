@@ -166,12 +166,15 @@ type Restorer interface {
 	Undelete(ctx context.Context, path string) (Meta, error)
 }
 
-// Operation is one step of a batch; exactly one field is set.
+// Operation is one step of a batch; exactly one of the requests is set.
 type Operation struct {
 	Write  *WriteRequest
 	Patch  *WriteRequest
 	Delete *DeleteRequest
 	Object *ObjectRequest
+	// Needs are the positions of operations of the same batch, all before this
+	// one, that must succeed first: their values are part of this one's.
+	Needs []int
 }
 
 // Result is what became of one [Operation].
@@ -179,8 +182,8 @@ type Result struct {
 	Meta   Meta   // of a write or patch
 	Object Object // of an object operation
 	// Moved holds the new metadata of secrets outside the batch whose version
-	// changed with it though their value did not (a sops file that gets a new
-	// data key). Each is told once per batch.
+	// or envelope changed with it though their value did not (a sops file that
+	// gets a new data key, or another reader). Each is told once per batch.
 	Moved map[string]Meta
 	Err   error
 }
@@ -190,6 +193,12 @@ type Batch struct {
 	Container string
 	Ops       []Operation
 	Promise   Promise
+	// Known are the recorded versions of secrets in the container that are not
+	// in the batch, by path. Where the container is written anew under another
+	// key, Promise and Result.Moved name those whose live version is the
+	// recorded one, and no others: what somebody else wrote stays somebody
+	// else's.
+	Known map[string]string
 }
 
 // BatchWriter writes all changes of one container (a file, an object with many
@@ -206,6 +215,9 @@ type BatchWriter interface {
 type Place struct {
 	Kind                   string // "secret" or "env_file"
 	App, Environment, Name string
+	// Key renames the key of a single value ("key" in its block); "" is the
+	// platform's own name for it.
+	Key string
 }
 
 // Placer says where things live. Both methods are pure.

@@ -1,0 +1,139 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cofferhq/coffer/providers"
+)
+
+type objects struct{ d *Driver }
+
+func (o objects) InspectObjects(ctx context.Context, refs []providers.ObjectRef) (map[providers.ObjectRef]providers.Object, error) {
+	d := o.d
+	found := map[providers.ObjectRef]providers.Object{}
+	partial := &providers.PartialError{Paths: map[string]error{}}
+	err := d.call(ctx, "inspect_objects", "", step{whole: true, commit: func() {
+		for _, ref := range refs {
+			if err := d.w.pathFault("inspect_objects", ref.Path); err != nil {
+				partial.Paths[ref.Path] = err
+			} else if d.w.objects[ref] != nil {
+				found[ref] = d.object(ref)
+			}
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if len(partial.Paths) > 0 {
+		return found, partial
+	}
+	return found, nil
+}
+
+func (o objects) WriteObject(ctx context.Context, req providers.ObjectRequest) (providers.Object, error) {
+	d := o.d
+	var object providers.Object
+	err := d.call(ctx, "write_object", req.Ref.Path, step{
+		check: func() (bool, error) { return false, d.checkObject(req) },
+		commit: func() {
+			d.commitObject(req, nil)
+			object = d.object(req.Ref)
+		},
+	})
+	if err != nil {
+		return providers.Object{}, err
+	}
+	return object, nil
+}
+
+func (d *Driver) object(ref providers.ObjectRef) providers.Object {
+	o := d.w.objects[ref]
+	if o == nil {
+		return providers.Object{}
+	}
+	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs}
+}
+
+func (o *object) version() string { return fmt.Sprintf("o%d", o.number) }
+
+func (d *Driver) checkObject(req providers.ObjectRequest) error {
+	o := d.w.objects[req.Ref]
+	switch {
+	case o == nil && (req.IfVersion == "" || req.Document == ""):
+		return nil
+	case o == nil:
+		return providers.Errorf(providers.Conflict, "version %s is gone", req.IfVersion)
+	case o.version() != req.IfVersion:
+		return providers.Errorf(providers.Conflict, "the live version is %s, not %q", o.version(), req.IfVersion)
+	}
+	return nil
+}
+
+// commitObject writes an object and returns the secrets that moved with it and
+// were known before.
+func (d *Driver) commitObject(req providers.ObjectRequest, known map[string]string) map[string]providers.Meta {
+	d.w.commit(event{Kind: eventObject, Ref: req.Ref, Text: req.Document, Attributes: req.Attributes})
+	moved := map[string]providers.Meta{}
+	if !d.o.Envelopes || d.o.Container == nil {
+		return moved
+	}
+	for _, path := range d.inContainer(req.Ref.Path) {
+		d.lag(d.o.Prefix + path)
+		before := d.w.live(d.o.Prefix + path).version()
+		d.w.commit(event{Kind: eventEnvelope, Path: d.o.Prefix + path})
+		if known[path] == before {
+			moved[path] = *d.told(d.w.meta(d.o.Prefix + path))
+		}
+	}
+	return moved
+}
+
+type access struct{ d *Driver }
+
+// ReaderFunc is the reader function of the memory platform.
+const ReaderFunc = "memory_reader"
+
+// ObjectKind is the kind of the objects that its readers compile to.
+const ObjectKind = "access"
+
+func (access) Readers() []string { return []string{ReaderFunc} }
+
+// CompileAccess makes one object per container, or per secret, that lists its
+// readers.
+func (a access) CompileAccess(managed []providers.Managed, grants []providers.Grant) ([]providers.ObjectSpec, error) {
+	place := func(path string) string {
+		if a.d.o.Container != nil {
+			return a.d.o.Container("secret", path)
+		}
+		return path
+	}
+	readers := map[string]map[string]bool{}
+	for i, g := range grants {
+		if len(g.Reader.Args) != 1 || g.Reader.Args[0] == "" {
+			return nil, &providers.AccessError{Grant: i, Err: providers.Errorf(providers.Invalid, "%s takes one name", ReaderFunc)}
+		}
+		for _, path := range g.Paths {
+			if readers[place(path)] == nil {
+				readers[place(path)] = map[string]bool{}
+			}
+			readers[place(path)][g.Reader.Args[0]] = true
+		}
+	}
+	paths := map[string][]string{}
+	for _, m := range managed {
+		paths[place(m.Path)] = append(paths[place(m.Path)], m.Path)
+	}
+	var specs []providers.ObjectSpec
+	for _, at := range slices.Sorted(maps.Keys(readers)) {
+		text := strings.Join(slices.Sorted(maps.Keys(readers[at])), "\n") + "\n"
+		slices.Sort(paths[at])
+		specs = append(specs, providers.ObjectSpec{
+			Ref: providers.ObjectRef{Kind: ObjectKind, Path: at}, Document: text, Paths: paths[at],
+		})
+	}
+	return specs, nil
+}

@@ -1,0 +1,39 @@
+package providers
+
+// Powers are the optional interfaces of a driver; nil is one it does not have.
+type Powers struct {
+	Patcher        Patcher
+	Attributer     Attributer
+	Lister         Lister
+	Restorer       Restorer
+	BatchWriter    BatchWriter
+	Placer         Placer
+	ObjectDriver   ObjectDriver
+	AccessCompiler AccessCompiler
+}
+
+// Powered is a driver that tells its powers itself, because they depend on its
+// configuration or on the driver it stands in front of. Method sets cannot
+// change at run time; without this a wrapper would hide what it wraps, or
+// claim what it cannot do.
+type Powered interface {
+	Powers() Powers
+}
+
+// PowersOf returns what d can do beyond [Driver]. It is the only place that
+// asks.
+func PowersOf(d Driver) Powers {
+	if p, ok := d.(Powered); ok {
+		return p.Powers()
+	}
+	var p Powers
+	p.Patcher, _ = d.(Patcher)
+	p.Attributer, _ = d.(Attributer)
+	p.Lister, _ = d.(Lister)
+	p.Restorer, _ = d.(Restorer)
+	p.BatchWriter, _ = d.(BatchWriter)
+	p.Placer, _ = d.(Placer)
+	p.ObjectDriver, _ = d.(ObjectDriver)
+	p.AccessCompiler, _ = d.(AccessCompiler)
+	return p
+}
