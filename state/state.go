@@ -35,7 +35,8 @@ type Session interface {
 	// Concurrent calls share one fsync.
 	Append(ctx context.Context, records ...Record) error
 	// Save replaces the snapshot atomically with serial s.Serial+1 (stored into
-	// s), keeps the old one as a backup and drops the journal. On error the old
+	// s), keeps the old one as a backup and drops the journal. A snapshot that
+	// says what is saved already changes nothing but that. On error the old
 	// snapshot and the journal are untouched, unless it is [*DurabilityError].
 	Save(ctx context.Context, s *Snapshot) error
 	// Unlock releases the lock. Calling it again does nothing.
@@ -71,6 +72,9 @@ type Snapshot struct {
 	// Holder names the process that holds the lock; only [Store.Read] sets it,
 	// and it is never saved.
 	Holder *LockInfo
+	// Replayed: the journal that an interrupted apply left is part of this
+	// snapshot and not yet of the saved state. It is never saved itself.
+	Replayed bool
 }
 
 // Entry is one managed thing at one location.
@@ -130,6 +134,8 @@ type Field struct {
 	// Source is the canonical text of where the value comes from, such as
 	// random_password({ length = 32 }).
 	Source string `json:"source"`
+	// Class is the field's own, see the Class constants.
+	Class string `json:"class,omitempty"`
 	// Fingerprint is "keyid:base64" of a keyed hash; see planner/fingerprint.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }

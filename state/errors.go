@@ -1,0 +1,122 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNotExist means that there is no state yet.
+var ErrNotExist = errors.New("there is no state yet")
+
+// LockedError says who holds the state.
+type LockedError struct {
+	// Holder is zero where the holder could not be read.
+	Holder LockInfo
+}
+
+func (e *LockedError) Error() string {
+	h := e.Holder
+	if h.ID == "" {
+		return "the state is locked by another process; wait for it, or pass a longer -lock-timeout"
+	}
+	return fmt.Sprintf("the state is locked by %s: %s, process %d, since %s (lock %s); wait for it, or pass a longer -lock-timeout",
+		h.Who, h.Operation, h.PID, h.Since.UTC().Format(time.RFC3339), h.ID)
+}
+
+// LostLockError means that somebody broke this session's lock. Nothing was
+// written after that.
+type LostLockError struct{ Path string }
+
+func (e *LostLockError) Error() string {
+	return fmt.Sprintf("the lock %s is no longer ours: somebody broke it with \"coffer state unlock\"; "+
+		"what this run did is in the journal, and the next apply finishes it", e.Path)
+}
+
+// DurabilityError means that the operating system could not make something
+// durable: what the disk holds is not known. The session refuses all further
+// work; the next run reads what is there.
+type DurabilityError struct{ Err error }
+
+func (e *DurabilityError) Error() string {
+	return fmt.Sprintf("state is not durable: %v: stop, check the disk, then run \"coffer plan\" to see what was kept", e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *DurabilityError) Unwrap() error { return e.Err }
+
+// ProjectError means that a state belongs to another project.
+type ProjectError struct{ Got, Want string }
+
+func (e *ProjectError) Error() string {
+	return fmt.Sprintf("this state belongs to project %q and the configuration is project %q: "+
+		"point -state (or the backend's path) at the state of %q", e.Got, e.Want, e.Want)
+}
+
+// LineageError means that a state is not a descendant of the one it was to
+// replace.
+type LineageError struct{ Got, Want string }
+
+func (e *LineageError) Error() string {
+	return fmt.Sprintf("the state has lineage %s and the one it would replace %s: they are not versions of one state; "+
+		"keep the one whose secrets exist", e.Got, e.Want)
+}
+
+// NewerError means that a newer Coffer wrote the file.
+type NewerError struct {
+	What    string // "state" or "journal"
+	Version int
+	Reads   int // the newest version that this program reads
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("this %s has format %d, written by a newer coffer; this one reads up to %d: upgrade coffer",
+		e.What, e.Version, e.Reads)
+}
+
+// TruncatedError means that the end of the file is missing.
+type TruncatedError struct{ Line int }
+
+func (e *TruncatedError) Error() string {
+	return fmt.Sprintf("the state stops in the middle, at line %d: put back the whole file from git or from the newest .backup beside it", e.Line)
+}
+
+// FormatError means that the file was edited into something that Coffer does
+// not write.
+type FormatError struct {
+	Line    int // 0 where it is not about one line
+	Problem string
+	Next    string // "" is the usual: undo the edit
+}
+
+func (e *FormatError) Error() string {
+	next := e.Next
+	if next == "" {
+		next = "undo the edit, or put back the file from git or from the newest .backup beside it"
+	}
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %s", e.Problem, next)
+	}
+	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Problem, next)
+}
+
+// ChangedError means that the state on the disk is not the one that the
+// session loaded: something else wrote it in spite of the lock.
+type ChangedError struct{ Path string }
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("%s changed while this run held its lock (a git pull or an editor?): it was left alone; "+
+		"put back the version from before and run apply again, the journal beside it knows what was done", e.Path)
+}
+
+// JournalError means that a journal cannot be replayed onto the state beside
+// it.
+type JournalError struct {
+	Path    string
+	Problem string
+	Next    string
+}
+
+func (e *JournalError) Error() string {
+	return fmt.Sprintf("journal %s: %s: %s", e.Path, e.Problem, e.Next)
+}

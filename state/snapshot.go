@@ -1,0 +1,183 @@
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cofferhq/coffer/lang/addr"
+)
+
+// Lineage returns the lineage of a project's states. It derives from the
+// project, so that a state rebuilt from the marks in the stores continues the
+// lost one.
+func Lineage(project string) string {
+	sum := sha256.Sum256([]byte("coffer state lineage\n" + project))
+	return hex.EncodeToString(sum[:16])
+}
+
+// New returns an empty snapshot of serial 0; lineage is [Lineage] of project.
+func New(project, lineage string) *Snapshot {
+	return &Snapshot{
+		Project:   project,
+		Lineage:   lineage,
+		Providers: map[string]string{},
+		Entries:   map[addr.Location]*Entry{},
+	}
+}
+
+// CheckProject returns [*ProjectError] unless s belongs to project.
+func (s *Snapshot) CheckProject(project string) error {
+	if s.Project != project {
+		return &ProjectError{Got: s.Project, Want: project}
+	}
+	return nil
+}
+
+// Sorted returns the entries in address, then location order: the order of the
+// file and of every output.
+func (s *Snapshot) Sorted() []*Entry {
+	return slices.SortedFunc(maps.Values(s.Entries), compareEntries)
+}
+
+func compareEntries(a, b *Entry) int {
+	if c := a.Address.Compare(b.Address); c != 0 {
+		return c
+	}
+	return a.Location.Compare(b.Location)
+}
+
+// Pending returns the entries with an open intent, in order.
+func (s *Snapshot) Pending() []*Entry {
+	return slices.DeleteFunc(s.Sorted(), func(e *Entry) bool { return e.Pending == nil })
+}
+
+// Clone returns a copy that shares nothing with s.
+func (s *Snapshot) Clone() *Snapshot {
+	c := *s
+	c.Providers = maps.Clone(s.Providers)
+	c.Entries = make(map[addr.Location]*Entry, len(s.Entries))
+	for l, e := range s.Entries {
+		c.Entries[l] = e.Clone()
+	}
+	if s.Holder != nil {
+		holder := *s.Holder
+		c.Holder = &holder
+	}
+	return &c
+}
+
+// Clone returns a copy that shares nothing with e.
+func (e *Entry) Clone() *Entry {
+	if e == nil {
+		return nil
+	}
+	c := *e
+	c.Fields = maps.Clone(e.Fields)
+	c.Inputs = maps.Clone(e.Inputs)
+	c.Labels = maps.Clone(e.Labels)
+	c.Pending = e.Pending.Clone()
+	return &c
+}
+
+// Clone returns a copy that shares nothing with i.
+func (i *Intent) Clone() *Intent {
+	if i == nil {
+		return nil
+	}
+	c := *i
+	c.Next = i.Next.Clone()
+	return &c
+}
+
+// Apply changes s as one journal record says. It is the only place that gives
+// records a meaning: replay uses it, and so does an apply for its copy in
+// memory. The record may be used again by the caller.
+//
+// An intent at a location without an entry makes one with the identity of
+// Intent.Next, or of Record.Entry where the intent is a delete, and without a
+// version. An error means that the record is malformed; s is then unchanged.
+func (s *Snapshot) Apply(r Record) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	switch r.Kind {
+	case RecordIntent:
+		return s.announce(r)
+	case RecordPromise:
+		s.promise(r)
+	case RecordEntry:
+		e := r.Entry.Clone()
+		e.Pending = nil
+		s.put(e)
+	case RecordDrop:
+		delete(s.Entries, r.Location)
+	case RecordRefused:
+		e := s.Entries[r.Location]
+		if e == nil || e.Pending == nil {
+			return nil
+		}
+		e.Pending = nil
+		if e.neverExisted() {
+			delete(s.Entries, r.Location)
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) put(e *Entry) {
+	if s.Entries == nil {
+		s.Entries = map[addr.Location]*Entry{}
+	}
+	s.Entries[e.Location] = e
+}
+
+func (s *Snapshot) announce(r Record) error {
+	e := s.Entries[r.Location]
+	if e == nil {
+		identity := r.Intent.Next
+		if identity == nil {
+			identity = r.Entry
+		}
+		if identity == nil {
+			return fmt.Errorf("intent at %s: there is no entry, and neither next nor entry names one", r.Location)
+		}
+		e = &Entry{
+			Address:  identity.Address,
+			Location: r.Location,
+			Store:    identity.Store,
+			Role:     identity.Role,
+			Protect:  identity.Protect,
+		}
+		s.put(e)
+	}
+	e.Pending = r.Intent.Clone()
+	return nil
+}
+
+// promise notes which versions the paths of one container will have. Paths
+// that no entry knows hold nothing of ours.
+func (s *Snapshot) promise(r Record) {
+	for path, version := range r.Versions {
+		e := s.Entries[addr.Location{Provider: r.Location.Provider, Kind: r.Location.Kind, Path: path}]
+		switch {
+		case e == nil:
+		case e.Pending != nil:
+			e.Pending.Promised = version
+		default:
+			moved := Intent{Action: ActionCarried, Base: e.Version, Promised: version, Next: e.Clone()}
+			if r.Intent != nil {
+				moved.Op, moved.Started = r.Intent.Op, r.Intent.Started
+			}
+			e.Pending = &moved
+		}
+	}
+}
+
+// neverExisted tells an entry that only an intent made from one whose value a
+// person still has to write: that one knows where its value comes from.
+func (e *Entry) neverExisted() bool {
+	return e.Version == "" && e.Generation == 0 && e.Class == "" && len(e.Fields) == 0
+}
