@@ -27,7 +27,8 @@ const (
 	Unknown  Action = "unknown"
 )
 
-// Reason says why, for people and for display only: nothing decides by it.
+// Reason says why, for people. Apply looks at it in two places: what restarts
+// a rotation clock, and which deletes need no confirmation.
 type Reason string
 
 const (
@@ -80,7 +81,7 @@ type Plan struct {
 	Notes       []Note       `json:"notes"`
 	Unchanged   int          `json:"unchanged"`
 	ValuesRead  int          `json:"values_read"`
-	Live        int          `json:"live"` // secrets of ours that exist now: the base of the mass guards
+	Live        int          `json:"live"` // secrets of ours that exist now, without their copies: the base of the mass guards
 	Checks      []CheckState `json:"checks,omitempty"`
 	Diagnostics []Diagnostic `json:"diagnostics"`
 }
@@ -108,6 +109,8 @@ type Change struct {
 	// Fields holds the fields that the change touches; the value of a secret
 	// without fields is the field "".
 	Fields map[string]FieldChange `json:"fields,omitempty"`
+	// Secrets are those that an object decides who can read.
+	Secrets []addr.Address `json:"secrets,omitempty"`
 	// Before and After are an object's document.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
@@ -120,12 +123,13 @@ type Change struct {
 
 // Key names one change of a plan.
 type Key struct {
-	Address addr.Address `json:"address"`
-	Path    string       `json:"path"`
+	Address  addr.Address `json:"address"`
+	Provider string       `json:"provider"`
+	Path     string       `json:"path"`
 }
 
 // Key returns the name of c within its plan.
-func (c *Change) Key() Key { return Key{c.Address, c.Location.Path} }
+func (c *Change) Key() Key { return Key{c.Address, c.Location.Provider, c.Location.Path} }
 
 // Location is where a change happens. Provider is the reference, which people
 // know; the identity behind it is in Plan.Providers.
@@ -144,7 +148,7 @@ type From struct {
 
 // FieldChange is what happens to one field.
 type FieldChange struct {
-	// Op is "set", "drop" or "keep".
+	// Op is "set" or "drop".
 	Op     string `json:"op"`
 	Source string `json:"source,omitempty"`
 	// Before and After are source text, or the text of a public value.

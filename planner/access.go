@@ -1,0 +1,120 @@
+package planner
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cofferhq/coffer/lang"
+	"github.com/cofferhq/coffer/lang/addr"
+	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/state"
+)
+
+// access compiles the policies into each store's own objects and makes every
+// secret wait for the objects that decide who can read it.
+func (b *builder) access() {
+	used := map[*lang.Reader]bool{}
+	for _, ref := range b.stores.Refs() {
+		b.accessOn(b.stores[ref], used)
+	}
+	for _, p := range b.cfg.Policies {
+		for i := range p.Readers {
+			if r := &p.Readers[i]; !used[r] {
+				b.fail(rangeOf(r.Range), fmt.Sprintf("%s applies nowhere", r.Func),
+					fmt.Sprintf("None of the secrets of %s is kept on a store that knows this reader. Take it out, or narrow the policy with environments.", p.Address))
+			}
+		}
+	}
+}
+
+func (b *builder) accessOn(store *Store, used map[*lang.Reader]bool) {
+	if len(store.Readers()) == 0 {
+		return
+	}
+	var managed []providers.Managed
+	for _, r := range b.d.Resources {
+		if r.Store == store.Ref() && !r.IsObject() {
+			managed = append(managed, providers.Managed{Path: r.Location.Path, Environment: r.Address.Environment})
+		}
+	}
+	grants, readers := b.grants(store)
+	for _, r := range readers {
+		used[r] = true
+	}
+	specs, err := store.CompileAccess(managed, grants)
+	if err != nil {
+		b.accessError(store, err, readers)
+		return
+	}
+	for _, spec := range specs {
+		b.object(store, spec)
+	}
+}
+
+// grants returns what the policies say about secrets on one store, and for
+// each grant the reader it came from.
+func (b *builder) grants(store *Store) (grants []providers.Grant, readers []*lang.Reader) {
+	for _, p := range b.cfg.Policies {
+		paths := b.pathsOn(store, p.Secrets)
+		if len(paths) == 0 {
+			continue
+		}
+		for i := range p.Readers {
+			r := &p.Readers[i]
+			if !slices.Contains(store.Readers(), r.Func) {
+				continue
+			}
+			grants = append(grants, providers.Grant{
+				Policy: p.Address.String(), Environment: p.Address.Environment,
+				Reader: providers.Reader{Func: r.Func, Args: r.Args}, Paths: paths,
+			})
+			readers = append(readers, r)
+		}
+	}
+	return grants, readers
+}
+
+// pathsOn returns where the given secrets live on a store, copies included.
+func (b *builder) pathsOn(store *Store, secrets []addr.Address) []string {
+	var paths []string
+	for _, a := range secrets {
+		for _, at := range []addr.Address{a, a.At(store.Ref())} {
+			if r := b.d.byAddress[at]; r != nil && r.Store == store.Ref() {
+				paths = append(paths, r.Location.Path)
+			}
+		}
+	}
+	return paths
+}
+
+func (b *builder) accessError(store *Store, err error, readers []*lang.Reader) {
+	var rng *Range
+	var ae *providers.AccessError
+	if errors.As(err, &ae) && ae.Grant >= 0 && ae.Grant < len(readers) {
+		rng = rangeOf(readers[ae.Grant].Range)
+	}
+	b.fail(rng, fmt.Sprintf("the readers on %s cannot be granted", store.Ref()), err.Error())
+}
+
+// object adds a compiled object and ties its secrets to it.
+func (b *builder) object(store *Store, spec providers.ObjectSpec) {
+	o := &Resource{
+		Address:  addr.ProviderObject(store.Ref(), spec.Ref.Kind, spec.Ref.Path),
+		Location: addr.Location{Provider: store.Identity, Kind: spec.Ref.Kind, Path: spec.Ref.Path},
+		Store:    store.Ref(),
+		Role:     state.RoleObject,
+		Document: spec.Document,
+	}
+	for _, path := range spec.Paths {
+		r := b.d.byLocation[addr.Location{Provider: store.Identity, Kind: addr.KindSecret, Path: path}]
+		if r != nil {
+			r.Needs = append(r.Needs, o.Address)
+			o.Covers = append(o.Covers, r.Address)
+			if o.Range == nil {
+				o.Range = r.Range
+			}
+		}
+	}
+	b.add(o)
+}
