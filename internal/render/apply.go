@@ -1,0 +1,134 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cofferhq/coffer/lang/addr"
+	"github.com/cofferhq/coffer/planner"
+)
+
+// maxBehind is how many of those that are behind are listed.
+const maxBehind = 20
+
+// ApplySummary is how an apply ended.
+type ApplySummary struct {
+	Done            map[planner.Action]int
+	Failed, Skipped []Outcome
+	Conflicts       []Outcome
+	Interrupted     bool
+	ValuesRead      int
+	// Objects are those of Done that were done to objects, by kind.
+	Objects map[string]map[planner.Action]int
+	// Behind are secrets that are made of others which now have a newer value.
+	Behind []addr.Address
+	// Checks are those of the plan.
+	Checks []planner.CheckState
+}
+
+// Outcome is what became of one change that was not done.
+type Outcome struct {
+	Address addr.Address   `json:"address"`
+	Action  planner.Action `json:"action"`
+	Err     string         `json:"error,omitempty"`   // what went wrong
+	Because string         `json:"because,omitempty"` // why it was skipped, or what stands against it
+}
+
+// ApplyText writes how an apply ended. The only errors are the sink's.
+func ApplyText(w io.Writer, sum ApplySummary, s Style) error {
+	p := newPage(w, s)
+	outcomes(p, "x", Danger, "Failed", sum.Failed)
+	outcomes(p, "!", Danger, "In conflict, left as it is", sum.Conflicts)
+	outcomes(p, ".", Caution, "Skipped", sum.Skipped)
+	if sum.Interrupted {
+		p.gap()
+		p.flow(0, 2, toned(Caution, "Interrupted:"),
+			text(" what was running was finished and saved. Run coffer apply again; it goes on from here."))
+	}
+	behind(p, sum.Behind)
+	if failing(sum.Checks) > 0 {
+		checks(p, sum.Checks)
+	}
+	p.gap()
+	p.line(0, toned(Strong, applyLastLine(sum)))
+	return p.end()
+}
+
+// behind says what the next apply writes because of this one.
+func behind(p *page, list []addr.Address) {
+	if len(list) == 0 {
+		return
+	}
+	p.gap()
+	p.flow(0, 2, toned(Caution, plural(len(list), "is", "are")+" behind:"),
+		text(" made from what has a new value now, and still made from the old one. To write "+
+			map[bool]string{true: "it", false: "them"}[len(list) == 1]+": `coffer apply`"))
+	p.gap()
+	list = slices.Clone(list)
+	slices.SortFunc(list, naturally)
+	shown := list[:min(len(list), maxBehind)]
+	for _, a := range shown {
+		p.flow(2, bodyIndent, toned(Caution, "~"), text(" "), solid(Plain, a.String()))
+	}
+	if rest := len(list) - len(shown); rest > 0 {
+		p.flow(2, bodyIndent, faint(fmt.Sprintf("and %d more; coffer plan lists all", rest)))
+	}
+}
+
+func outcomes(p *page, sign string, tone Tone, name string, list []Outcome) {
+	if len(list) == 0 {
+		return
+	}
+	title(p, tone, name, strconv.Itoa(len(list)), "")
+	items := make([]item, len(list))
+	for i, o := range list {
+		said := strings.TrimSpace(o.Err + "\n" + o.Because)
+		action := solid(Plain, string(o.Action))
+		items[i] = item{
+			sign: sign, tone: tone, address: o.Address, remarks: []span{action}, shared: []span{action},
+			shape: shapeOf(string(o.Action), unaddressed(said, o.Address)), common: unaddressed(said, o.Address),
+			body: func(p *page) { waysOn(p, o.Address, said) },
+		}
+		if o.Action == planner.Conflict {
+			items[i].remarks = nil
+		}
+		if o.Err != "" || o.Action == planner.Conflict {
+			items[i].shape = "" // every one is told
+		}
+	}
+	p.list(items)
+}
+
+func applyLastLine(sum ApplySummary) string {
+	secrets, objects := map[planner.Action]int{}, map[string]int{}
+	maps.Copy(secrets, sum.Done)
+	for kind, counts := range sum.Objects {
+		for action, n := range counts {
+			secrets[action] -= n
+			objects[kind] += n
+		}
+	}
+	parts := countParts(secrets, func(k kindOfChange) string { return k.done })
+	parts = append(parts, objectParts(objects, "changed")...)
+	line := "Applied: " + strings.Join(parts, ", ") + "."
+	var not []string
+	for _, part := range []struct {
+		list []Outcome
+		word string
+	}{{sum.Failed, "failed"}, {sum.Conflicts, "in conflict"}, {sum.Skipped, "skipped"}} {
+		if n := len(part.list); n > 0 {
+			not = append(not, fmt.Sprintf("%d %s", n, part.word))
+		}
+	}
+	if n := failing(sum.Checks); n > 0 {
+		not = append(not, plural(n, "check fails", "checks fail"))
+	}
+	if len(not) > 0 {
+		line += " " + strings.Join(not, ", ") + "."
+	}
+	return line + fmt.Sprintf(" Values read: %d.", sum.ValuesRead)
+}
