@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/urfave/cli/v2"
+
+	"github.com/cofferhq/coffer/internal/render"
+	"github.com/cofferhq/coffer/planner"
+	"github.com/cofferhq/coffer/state"
+)
+
+// printJSON writes doc as the one JSON document of this run.
+func (inv *invocation) printJSON(doc any) error {
+	return inv.document(func(w io.Writer) error { return render.JSON(w, doc) })
+}
+
+// document writes the one JSON document of this run with write.
+func (inv *invocation) document(write func(io.Writer) error) error {
+	inv.wroteJSON = true
+	return write(inv.Out)
+}
+
+// diagnosticsError is a configuration that cannot be used.
+type diagnosticsError struct {
+	diags hcl.Diagnostics
+	files map[string]*hcl.File
+}
+
+func (e *diagnosticsError) Error() string { return e.diags.Error() }
+
+// finish reports err and returns the exit code. With -json an error is a JSON
+// document too, unless the command already printed its own.
+func (inv *invocation) finish(ctx context.Context, err error) int {
+	var done outcome
+	switch {
+	case err == nil || errors.As(err, &done):
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		inv.report(ctx, errors.New("interrupted"))
+	default:
+		inv.report(ctx, err)
+	}
+	return exitCode(ctx, err)
+}
+
+// codeOf says what kind of error err is; docs/schema/diagnostics.schema.json
+// lists the words, which are a contract.
+func codeOf(ctx context.Context, err error) string {
+	var (
+		usage  usageError
+		config *diagnosticsError
+		locked *state.LockedError
+		guard  *planner.GuardError
+	)
+	switch {
+	case ctx.Err() != nil:
+		return "interrupted"
+	case errors.As(err, &usage):
+		return "usage"
+	case errors.As(err, &config):
+		return "configuration"
+	case errors.As(err, &locked):
+		return "locked"
+	case errors.As(err, &guard):
+		return "unconfirmed"
+	}
+	return "error"
+}
+
+func (inv *invocation) report(ctx context.Context, err error) {
+	var d *diagnosticsError
+	if !errors.As(err, &d) {
+		d = &diagnosticsError{diags: hcl.Diagnostics{{Severity: hcl.DiagError, Summary: err.Error()}}}
+	}
+	switch {
+	case inv.json && !inv.wroteJSON:
+		_ = inv.document(func(w io.Writer) error {
+			return render.ErrorJSON(w, codeOf(ctx, err), append(inv.warnings, d.diags...))
+		})
+	case len(d.files) == 0 && len(d.diags) == 1 && d.diags[0].Subject == nil && d.diags[0].Detail == "":
+		inv.say("coffer: %s", d.diags[0].Summary)
+	default:
+		inv.printDiagnostics(d.diags, d.files)
+	}
+}
+
+// warnOfConfig shows warnings of the configuration where somebody looks at what
+// it means; repeated by every other command they would only be skipped.
+func (inv *invocation) warnOfConfig(diags hcl.Diagnostics, files map[string]*hcl.File) {
+	switch inv.command {
+	case "validate", "plan", "apply":
+		inv.warn(diags, files)
+	}
+}
+
+// warn shows diagnostics that stop nothing: on stderr, or in the document.
+func (inv *invocation) warn(diags hcl.Diagnostics, files map[string]*hcl.File) {
+	switch {
+	case len(diags) == 0:
+	case inv.json:
+		inv.warnings = append(inv.warnings, diags...)
+	default:
+		inv.printDiagnostics(diags, files)
+	}
+}
+
+func (inv *invocation) printDiagnostics(diags hcl.Diagnostics, files map[string]*hcl.File) {
+	_ = render.DiagnosticsText(inv.Err, diags, files, inv.style(inv.Err))
+}
+
+// planWarnings returns the warnings for a plan's document.
+func (inv *invocation) planWarnings() []planner.Diagnostic {
+	var out []planner.Diagnostic
+	for _, d := range inv.warnings {
+		out = append(out, render.PlanDiagnostic(d))
+	}
+	return out
+}
+
+// fromPlanner turns diagnostics of the planner into those of the
+// configuration, so that they are shown with the lines they are about.
+func fromPlanner(list []planner.Diagnostic) hcl.Diagnostics {
+	var out hcl.Diagnostics
+	for _, d := range list {
+		h := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: d.Summary, Detail: d.Detail}
+		if d.Severity == planner.SeverityWarning {
+			h.Severity = hcl.DiagWarning
+		}
+		if d.Range != nil {
+			at := hcl.Pos{Line: d.Range.Line, Column: d.Range.Column}
+			h.Subject = &hcl.Range{Filename: d.Range.File, Start: at, End: at}
+		}
+		if d.Address != nil {
+			h.Summary += ": " + d.Address.String()
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// style returns how text looks on a stream.
+func (inv *invocation) style(stream any) render.Style {
+	return render.Style{Color: inv.colored(stream), Width: width(stream)}
+}
+
+// say writes a line for people to stderr; what could disturb a terminal or a
+// CI system is escaped.
+func (inv *invocation) say(format string, args ...any) {
+	fmt.Fprintf(render.NewWriter(inv.Err, render.Style{}), format+"\n", args...)
+}
+
+// noArguments refuses arguments of a command that takes none.
+func (inv *invocation) noArguments(c *cli.Context) error { return inv.arguments(c, 0, 0) }
+
+// arguments refuses fewer than least or more than most arguments; most < 0 is
+// no limit.
+func (inv *invocation) arguments(c *cli.Context, least, most int) error {
+	switch n := c.Args().Len(); {
+	case most == 0 && n > 0:
+		return usagef("coffer %s takes no arguments, and %q is one; coffer help %s says more",
+			inv.command, c.Args().First(), inv.command)
+	case n < least:
+		return usagef("coffer %s needs %s; coffer help %s says more", inv.command, c.Command.ArgsUsage, inv.command)
+	case most > 0 && n > most:
+		return usagef("coffer %s takes %s, and %q is one too many; coffer help %s says more",
+			inv.command, c.Command.ArgsUsage, c.Args().Get(most), inv.command)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cofferhq/coffer/internal/render"
+	"github.com/cofferhq/coffer/planner"
+)
+
+type planOptions struct {
+	selection
+	out          string
+	refresh      string
+	detailedExit bool
+}
+
+func planCommand(inv *invocation) *cli.Command {
+	var opts planOptions
+	return &cli.Command{
+		Name:  "plan",
+		Usage: "show what apply would do; reads no values",
+		Description: `Compares the configuration with the state and with what the stores show of their
+secrets without their values. Nothing is written but the file of -out. A plan
+file holds no value; coffer apply FILE does exactly that plan, for a day.`,
+		UsageText: `coffer plan
+coffer plan -out release.plan
+coffer plan -target app.checkout -detailed-exitcode
+coffer plan -json | jq .summary`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "out", Usage: "save the plan in `FILE`", Destination: &opts.out},
+			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit 2 if there are changes", Destination: &opts.detailedExit},
+			&cli.StringFlag{
+				Name: "refresh", Usage: "`true`, or false: only compare with the state; not checked, exit 3, never applied",
+				Value: "true", Destination: &opts.refresh,
+			},
+		}, opts.flags()...),
+		Action: func(c *cli.Context) error {
+			if err := inv.noArguments(c); err != nil {
+				return err
+			}
+			opts.collect(c)
+			return runPlan(c.Context, inv, opts)
+		},
+	}
+}
+
+func runPlan(ctx context.Context, inv *invocation, opts planOptions) error {
+	switch {
+	case opts.refresh != "true" && opts.refresh != "false":
+		return usagef("-refresh is true or false, not %q", opts.refresh)
+	case opts.refresh == "false" && opts.out != "":
+		return usagef("a plan of -refresh=false is never applied, so it is not saved: leave out -refresh=false or -out")
+	}
+	diff, err := opts.options()
+	if err != nil {
+		return err
+	}
+	w, err := inv.openWorkspace(ctx, "")
+	if err != nil {
+		return err
+	}
+	if opts.out != "" {
+		if err := w.mayHold(opts.out); err != nil {
+			return err
+		}
+	}
+	if err := w.knows(diff); err != nil {
+		return err
+	}
+	plan, err := w.plan(ctx, opts.refresh == "true", diff)
+	if err != nil {
+		return err
+	}
+	if err := inv.showPlan(plan); err != nil {
+		return err
+	}
+	if opts.out != "" {
+		if err := inv.savePlan(plan, opts.out); err != nil {
+			return err
+		}
+	}
+	return planOutcome(plan, opts.detailedExit)
+}
+
+// showPlan prints a plan as the result of the command.
+func (inv *invocation) showPlan(plan *planner.Plan) error {
+	if inv.json {
+		return inv.document(func(w io.Writer) error { return render.PlanJSON(w, plan) })
+	}
+	return render.PlanText(inv.Out, plan, inv.style(inv.Out))
+}
+
+func hasErrors(list []planner.Diagnostic) bool {
+	for _, d := range list {
+		if d.Severity == planner.SeverityError {
+			return true
+		}
+	}
+	return false
+}
+
+// planOutcome returns how a command that only looked ends: an error beats what
+// could not be told, and that beats changes.
+func planOutcome(plan *planner.Plan, changesCount bool) error {
+	unknown := !plan.Refreshed
+	for i := range plan.Changes {
+		unknown = unknown || plan.Changes[i].Action == planner.Unknown
+	}
+	switch {
+	case hasErrors(plan.Diagnostics):
+		return outcome(ExitError)
+	case unknown:
+		return outcome(ExitUnknown)
+	case changesCount && len(plan.Changes) > 0:
+		return outcome(ExitChanges)
+	}
+	return nil
+}

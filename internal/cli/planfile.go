@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/cofferhq/coffer/internal/durable"
+	"github.com/cofferhq/coffer/planner"
+	"github.com/cofferhq/coffer/providers/sops"
+)
+
+// maxPlanFile is above every plan that coffer writes.
+const maxPlanFile = 64 << 20
+
+// savePlan writes a plan file. It holds no value, but a plan that others could
+// write would be theirs.
+func (inv *invocation) savePlan(plan *planner.Plan, file string) error {
+	if hasErrors(plan.Diagnostics) {
+		return errors.New("a plan with errors is not saved: mend them and plan again")
+	}
+	data, err := plan.Encode()
+	if err != nil {
+		return err
+	}
+	path := inv.path(file)
+	if err := durable.Replace(durable.OS(), path, data, 0o600, nil); err != nil {
+		return err
+	}
+	inv.say("Saved in %s, digest %s.\nTo do exactly this: coffer apply %s", path, plan.Digest(), file)
+	return nil
+}
+
+// mayHold refuses a name for a plan file that is, or may become, something
+// else: what is there is replaced only where it is a plan.
+func (w *workspace) mayHold(file string) error {
+	refuse := func(what string) error {
+		return fmt.Errorf("a plan is not written to %s, which is %s; name another file, such as -out release.plan", file, what)
+	}
+	path, statePath := resolved(w.inv.path(file)), resolved(w.backend.Path())
+	own := map[string]string{
+		statePath:                       "the state",
+		resolved(w.inv.path(keyFile)):   "the fingerprint key",
+		resolved(w.inv.path(rulesFile)): "the list of readers",
+	}
+	if audit := w.cfg.Settings.Audit; audit != nil {
+		own[resolved(w.inv.path(audit.Path))] = "the audit log"
+	}
+	if what := own[path]; what != "" {
+		return refuse(what)
+	}
+	switch {
+	case filepath.Ext(path) == ".hcl":
+		return refuse("a name for configuration")
+	case strings.HasPrefix(path, statePath+"."):
+		return refuse("what coffer keeps beside the state")
+	}
+	for _, b := range w.blocks {
+		folder := storeFolder(b)
+		if folder == "" {
+			continue
+		}
+		rel, err := filepath.Rel(resolved(w.inv.path(folder)), path)
+		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return refuse("below the store " + b.block.Ref())
+		}
+	}
+	data, _, err := durable.Read(durable.OS(), path, maxPlanFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(data) > 0 && !bytes.HasPrefix(data, []byte(`{"plan_digest":`)):
+		return refuse("there already and no plan")
+	}
+	return nil
+}
+
+// storeFolder returns the folder that a store keeps its files in, "" for one
+// that keeps none here.
+func storeFolder(b decodedProvider) string {
+	if c, ok := b.config.(*sops.Config); ok {
+		if c.Path == "" {
+			return sops.DefaultPath
+		}
+		return c.Path
+	}
+	return ""
+}
+
+// resolved returns path without links, as far as it exists.
+func resolved(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	for rest, head := "", path; ; {
+		if found, err := filepath.EvalSymlinks(head); err == nil {
+			return filepath.Join(found, rest)
+		}
+		up := filepath.Dir(head)
+		if up == head {
+			return path
+		}
+		head, rest = up, filepath.Join(filepath.Base(head), rest)
+	}
+}
+
+// readPlan reads a plan file that nobody else can have written.
+func readPlan(path string) (*planner.Plan, error) {
+	data, info, err := durable.Read(durable.OS(), path, maxPlanFile)
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("others can write the plan file %s (mode %04o), so it proves nothing; run chmod go-w on it after looking, or plan again",
+			path, info.Mode().Perm())
+	}
+	plan, err := planner.DecodePlan(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return plan, nil
+}

@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/sops"
+)
+
+// registry is the one list of drivers. A new provider is a line here.
+func registry() *providers.Registry {
+	return providers.NewRegistry(
+		sops.Factory(),
+	)
+}
+
+// Seams are where a test stops the program. No run of the program sets one:
+// the zero value is all that main passes.
+type Seams struct {
+	// At is called at every durable step of the state (state.Points) and of the
+	// audit log. An error from it fails that step.
+	At func(point string) error
+	// Registry replaces the list of drivers.
+	Registry *providers.Registry
+}
+
+func (inv *invocation) registry() *providers.Registry {
+	if r := inv.Seams.Registry; r != nil {
+		return r
+	}
+	return registry()
+}
