@@ -1,0 +1,6 @@
+//go:build unix && soak
+
+package crashtest
+
+// soaking is true in the long run of the tests.
+const soaking = true
