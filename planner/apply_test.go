@@ -219,16 +219,19 @@ func TestAStateThatCannotBeSavedIsRecoveredFromTheJournal(t *testing.T) {
 
 func TestWhenOutcomesCannotBeJournalledNothingMoreIsStarted(t *testing.T) {
 	w := full(t).Configure(app(sec("a", `value = "1-${secret.b}"`) + sec("b", `value = "2-${secret.c}"`) + sec("c", `value = random_hex()`)))
-	appends := 0
+	appends, failed := 0, make(chan struct{})
 	w.State.Fail = func(step string) error {
 		if appends++; step == "append" && appends > 1 {
+			if appends == 2 {
+				close(failed)
+			}
 			return errors.New("disk full")
 		}
 		return nil
 	}
 	l := w.Look()
 	a := w.Applier(l)
-	a.Events = func(planner.Event) { time.Sleep(time.Millisecond) } // lets the journal's writer run
+	a.Events = func(planner.Event) { <-failed } // the journal's writer comes first
 	if _, err := a.Apply(context.Background(), l.Plan); err == nil {
 		t.Fatalf("the error of the journal was lost")
 	}
