@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/cofferhq/coffer/lang"
@@ -90,7 +91,7 @@ func (x *differ) written(f *facts, c *Change, generation int, waiting map[string
 // recorded, it is seen there, or nothing at all is recorded of the fields.
 func inContainer(recorded map[string]state.Field, known bool, o *Observation, name string) bool {
 	_, had := recorded[name]
-	return had || o.Exists && contains(o.Meta.Fields, name) || known && o.Exists && len(recorded) == 0
+	return had || o.Exists && slices.Contains(o.Meta.Fields, name) || known && o.Exists && len(recorded) == 0
 }
 
 // readsFor reports whether making a source needs a value that this plan does
@@ -200,7 +201,7 @@ func (x *differ) adopted(f *facts, reason Reason) *state.Entry {
 func assumedFields(r *Resource, seen []string) map[string]state.Field {
 	out := map[string]state.Field{}
 	for _, field := range r.Secret.Fields {
-		if seen == nil || contains(seen, field.Name) {
+		if seen == nil || slices.Contains(seen, field.Name) {
 			out[field.Name] = state.Field{Source: field.Source.Text(), Class: sourceClass(field.Source)}
 		}
 	}
@@ -335,7 +336,7 @@ func (x *differ) isField(r *Resource, name string) bool {
 func (x *differ) set(f *facts) outcome {
 	fields := map[string]FieldChange{}
 	for _, field := range f.r.Secret.Fields {
-		if field.Source.Kind == lang.Manual && contains(x.settlement(f.r.Address).Fields, field.Name) {
+		if field.Source.Kind == lang.Manual && slices.Contains(x.settlement(f.r.Address).Fields, field.Name) {
 			fields[field.Name] = setField(field.Source)
 		}
 	}
@@ -343,13 +344,4 @@ func (x *differ) set(f *facts) outcome {
 	c.Fields = fields
 	x.addDependants(f.r, fields)
 	return x.written(f, c, x.nextGeneration(f), x.waitingBeyond(f))
-}
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
 }

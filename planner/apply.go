@@ -309,5 +309,5 @@ func (r *run) save(ctx context.Context) error {
 	return nil
 }
 
-// codeOf says whether an error proves that nothing happened.
+// definite reports whether an error proves that nothing happened.
 func definite(err error) bool { return providers.CodeOf(err).Definite() }

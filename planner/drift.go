@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -132,22 +133,10 @@ func (x *differ) attributeDrift(d Drift, e *state.Entry, store *Store, o *Observ
 	switch {
 	case a.Mark.Project != x.d.Project:
 		return one(d, DriftMetadata, "our mark is gone: somebody replaced the secret")
-	case !mapsEqual(a.Labels, e.Labels) || a.Description != e.Description:
+	case !maps.Equal(a.Labels, e.Labels) || a.Description != e.Description:
 		return one(d, DriftMetadata, "labels or description were changed")
 	}
 	return nil
-}
-
-func mapsEqual(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || v != w {
-			return false
-		}
-	}
-	return true
 }
 
 // objectDrift compares documents; for what a provider compiles from readers,
@@ -162,12 +151,12 @@ func objectDrift(d Drift, recorded, live string) []Drift {
 	var out []Drift
 	before, after := strings.Fields(recorded), strings.Fields(live)
 	for _, line := range after {
-		if !contains(before, line) {
+		if !slices.Contains(before, line) {
 			out = append(out, one(d, DriftGrantAdded, "%s can read it now", line)...)
 		}
 	}
 	for _, line := range before {
-		if !contains(after, line) {
+		if !slices.Contains(after, line) {
 			out = append(out, one(d, DriftGrantRemoved, "%s cannot read it any more", line)...)
 		}
 	}

@@ -40,8 +40,6 @@ func rowReplica(x *differ, f *facts) (outcome, bool) {
 		return outcome{}, false // rename
 	case x.metadataDiffers(f):
 		return outcome{change: f.change(Update, ReasonMetadataChanged, ""), generation: want}, true
-	case f.interrupted:
-		return outcome{generation: want}, true
 	}
 	return outcome{generation: want}, true
 }
@@ -87,7 +85,6 @@ func (x *differ) copyFrom(f *facts, action Action, reason Reason) outcome {
 	c := f.change(action, reason, "")
 	c.GenerationLive = f.generation()
 	c.ReadsValue = !f.primary.whole || f.primary.change == nil
-	c.DependsOn = nil
 	if p := x.d.byAddress[f.r.Address.Primary()]; p != nil {
 		c.From = &From{
 			Address:  p.Address,

@@ -117,7 +117,7 @@ func (x *differ) staleFields(f *facts) (fields map[string]FieldChange, metadata 
 // not know, because somebody edited the state: it is never made again.
 func (f *facts) holds(field lang.Field) bool {
 	unknown := len(f.e.Fields) == 0 && f.e.Version != ""
-	return sourceClass(field.Source) == state.ClassGenerated && (unknown || f.o.Exists && contains(f.o.Meta.Fields, field.Name))
+	return sourceClass(field.Source) == state.ClassGenerated && (unknown || f.o.Exists && slices.Contains(f.o.Meta.Fields, field.Name))
 }
 
 // refuseProtectedDrop keeps a protected secret's fields.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
@@ -296,7 +297,7 @@ func (r *run) nextFields(s *step, recorded map[string]state.Field) map[string]st
 		if c.Fields[f.Name].Op == OpSet {
 			old.Fingerprint = "" // of the value before; the new one is taken when it is written
 		}
-		found := !had && s.live.Exists && contains(s.live.Meta.Fields, f.Name)
+		found := !had && s.live.Exists && slices.Contains(s.live.Meta.Fields, f.Name)
 		if c.Fields[f.Name].Op == OpSet || follows || found {
 			fields[f.Name] = state.Field{Source: f.Source.Text(), Class: wanted[f.Name], Fingerprint: old.Fingerprint}
 		}

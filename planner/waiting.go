@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/cofferhq/coffer/lang"
 )
 
@@ -9,7 +11,7 @@ func (x *differ) waiting(f *facts) map[string]string {
 	out := map[string]string{}
 	given := x.settlement(f.r.Address)
 	for _, field := range f.r.Secret.Fields {
-		if field.Source.Kind == lang.Manual && !(given != nil && given.Kind == SettleSet && contains(given.Fields, field.Name)) {
+		if field.Source.Kind == lang.Manual && !(given != nil && given.Kind == SettleSet && slices.Contains(given.Fields, field.Name)) {
 			out[field.Name] = "nobody has written it yet"
 			if f.recordedVersion != "" && !f.o.Exists {
 				out[field.Name] = "it is gone from its store"
