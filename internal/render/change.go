@@ -77,10 +77,10 @@ func changeShape(c *planner.Change) string {
 	return shapeOf(parts...)
 }
 
-// cause is the detail of c. What failed at one key of a file failed at all of
-// them, so that which it was is left out.
+// cause is the detail of c. Its place stands above it, so that it is left out of
+// the error: what failed for many then reads the same for all.
 func cause(c *planner.Change) string {
-	if c.Action != planner.Unknown || !isFolder(c.Location.Provider) {
+	if c.Action != planner.Unknown {
 		return c.Detail
 	}
 	tried, why, found := strings.Cut(c.Detail, " "+c.Location.Path+": ")

@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/sergi/go-diff/diffmatchpatch"
@@ -32,18 +31,6 @@ func document(p *page, before, after string) {
 		return
 	}
 	diff(p, bodyIndent, diffDocuments(before, after))
-}
-
-// SourceDiff writes how a configuration file changes, such as by fmt: its name,
-// then lines as in a plan. Equal texts write nothing. The only errors are the
-// sink's.
-func SourceDiff(w io.Writer, name, before, after string, s Style) error {
-	p := newPage(w, s)
-	if before != after {
-		p.line(0, solid(Strong, name))
-		diff(p, 2, diffDocuments(before, after))
-	}
-	return p.end()
 }
 
 func diff(p *page, indent int, lines []diffLine) {

@@ -72,9 +72,6 @@ func TestGolden(t *testing.T) {
 			ds, _ := diagnostics()
 			return render.DiagnosticsJSON(w, ds)
 		},
-		"source-diff.txt": func(w io.Writer) error {
-			return render.SourceDiff(w, "app.hcl", "a = 1\nbb = 2\n\nc   = 3", "a  = 1\nbb = 2\n\nc = 3\n", style)
-		},
 		"state.txt":      func(w io.Writer) error { return render.StateText(w, snapshot(), style) },
 		"state.json":     func(w io.Writer) error { return render.StateJSON(w, snapshot()) },
 		"state-list.txt": func(w io.Writer) error { return render.StateListText(w, entries(), style) },

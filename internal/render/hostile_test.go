@@ -182,7 +182,8 @@ func outputs(h string, style render.Style) map[string]func(io.Writer) error {
 	ds := hostileDiagnostics(h)
 	files := map[string]*hcl.File{h: {Bytes: []byte(h + h + h)}}
 	out["hcl"] = func(w io.Writer) error { return render.DiagnosticsText(w, ds, files, style) }
-	out["source"] = func(w io.Writer) error { return render.SourceDiff(w, h, h+"\n"+h, h, style) }
+	plain := strings.ReplaceAll(h, "\t", " ") // a patch keeps tabs, or it would not apply
+	out["patch"] = func(w io.Writer) error { return render.Patch(w, h, plain+"\n"+plain, plain) }
 	out["hcl json"] = func(w io.Writer) error { return render.DiagnosticsJSON(w, ds) }
 	return out
 }

@@ -84,22 +84,14 @@ func countOrder() []planner.Action {
 	}
 }
 
-// changeReason returns the reason of a change in words. Files are read, not
-// reached, and a list of recipients has nothing but recipients.
+// changeReason returns the reason of a change in words. A list of recipients
+// has nothing but recipients.
 func changeReason(c *planner.Change) string {
 	switch {
-	case c.Reason == planner.ReasonUnreachable && isFolder(c.Location.Provider):
-		return "cannot be read"
 	case c.Location.Kind == kindRecipients && c.Before != "" && c.Before != c.After:
 		return "recipients changed"
 	}
 	return reasonText(c.Reason)
-}
-
-// isFolder reports whether a provider reference is of files on this machine.
-func isFolder(ref string) bool {
-	name, _, _ := strings.Cut(ref, ".")
-	return name == "sops"
 }
 
 // reasonText returns a reason in words.
@@ -124,7 +116,7 @@ func reasonText(r planner.Reason) string {
 	case planner.ReasonReencrypted:
 		return "its file was encrypted anew"
 	case planner.ReasonUnreachable:
-		return "provider not reached"
+		return "cannot be read"
 	case planner.ReasonForbidden:
 		return "permission missing"
 	case planner.ReasonAwaitingValue:
