@@ -247,11 +247,8 @@ func fieldName(name string) string {
 }
 
 func fieldSpans(f planner.FieldChange) []span {
-	switch f.Op {
-	case opDrop:
+	if f.Op == opDrop {
 		return []span{toned(Danger, "deletes this value")}
-	case "keep":
-		return append(sourceSpans(f), faint(" (kept)"))
 	}
 	return sourceSpans(f)
 }

@@ -101,11 +101,10 @@ func dangerousMix() *planner.Plan {
 	fields := change(planner.Update, planner.ReasonSourceChanged, "reports", "dev", "db")
 	fields.VersionFrom, fields.Entry, fields.Generation = "9", "9", 5
 	fields.Fields = map[string]planner.FieldChange{
-		"host":     {Op: "set", Source: "public", Before: "db-1.internal", After: "db-2.internal"},
-		"user":     {Op: "set", Source: "rotation_user()", Before: "reports_a", After: "reports_b"},
-		"old":      {Op: "drop"},
-		"cache":    {Op: "set", Source: `"redis://${self.host}/1"`, Before: `"redis://${self.host}/0"`},
-		"password": {Op: "keep", Source: "random_password({ length = 32 })"},
+		"host":  {Op: "set", Source: "public", Before: "db-1.internal", After: "db-2.internal"},
+		"user":  {Op: "set", Source: "rotation_user()", Before: "reports_a", After: "reports_b"},
+		"old":   {Op: "drop"},
+		"cache": {Op: "set", Source: `"redis://${self.host}/1"`, Before: `"redis://${self.host}/0"`},
 	}
 	forget := change(planner.Forget, planner.ReasonRemoved, "old", "dev", "seen")
 	forget.VersionFrom, forget.Entry, forget.Range = "2", "2", nil
