@@ -17,6 +17,7 @@ type Config struct {
 	Environments map[string]*Environment // by name
 	Secrets      []*Secret               // secrets and env_files, one per address, in address order
 	Policies     []*Policy               // one per app and environment, in address order
+	Objects      []*Object               // roles, mounts and policy documents, in address order
 	Imports      []*Import
 	Moved        []*Moved
 	Removed      []*Removed
@@ -178,6 +179,23 @@ type Policy struct {
 type Reader struct {
 	Func  string
 	Args  []string
+	Range hcl.Range
+}
+
+// Object is one block beside apps that declares an object of a provider: a role,
+// a mount or a policy_document. Its arguments are checked by whoever knows the
+// driver.
+type Object struct {
+	Address   addr.Address // Kind is the block's type
+	Provider  string       // provider reference
+	Arguments []Argument   // in the order they are written, without provider
+	Range     hcl.Range
+}
+
+// Argument is one argument, evaluated.
+type Argument struct {
+	Name  string
+	Value any // string, bool, float64, []any, map[string]any
 	Range hcl.Range
 }
 

@@ -80,7 +80,7 @@ func (s Stores) ByIdentity(identity string) *Store {
 // path returns where a secret lives on the store.
 func (s *Store) path(sec *lang.Secret) (string, error) {
 	if sec.Path != "" {
-		return sec.Path, s.CheckPath(sec.Address.Kind, sec.Path)
+		return s.Resolve(sec.Address.Kind, sec.Path)
 	}
 	return s.DefaultPath(providers.Place{
 		Kind: sec.Address.Kind, App: sec.Address.App, Environment: sec.Address.Environment,

@@ -15,18 +15,27 @@ func (p *Provider) DefaultPath(at Place) (string, error) {
 	return strings.Join([]string{at.App, at.Environment, at.Name}, "/"), nil
 }
 
-// CheckPath returns why a path from the configuration cannot be used. What no
-// platform can use is refused without asking the driver: an empty path, one
-// that is not UTF-8, one with control characters, and one whose parts are
-// empty, "." or "..", since those would name something else's place.
-func (p *Provider) CheckPath(kind, path string) error {
-	if err := checkPath(path); err != nil {
-		return err
+// Resolve returns the path of what the configuration writes, or why it cannot
+// be used. What no platform can use is refused without asking the driver: an
+// empty path, one that is not UTF-8, one with control characters, and one whose
+// parts are empty, "." or "..", since those would name something else's place.
+func (p *Provider) Resolve(kind, written string) (string, error) {
+	if err := checkPath(written); err != nil {
+		return "", err
 	}
 	if p.powers.Placer != nil {
-		return p.powers.Placer.CheckPath(kind, path)
+		return p.powers.Placer.Resolve(kind, written)
 	}
-	return nil
+	return written, nil
+}
+
+// Written returns a path as the configuration writes it: without the
+// provider's prefix.
+func (p *Provider) Written(path string) string {
+	if p.powers.Placer != nil {
+		return p.powers.Placer.Written(path)
+	}
+	return path
 }
 
 func checkPath(path string) error {
@@ -63,4 +72,41 @@ func (p *Provider) CompileAccess(managed []Managed, grants []Grant) ([]ObjectSpe
 		return nil, &AccessError{Grant: 0, Err: Errorf(Unsupported, "provider %s grants no access", p.ref)}
 	}
 	return nil, nil
+}
+
+// Declares lists what can be declared on the platform, as KIND or KIND.TYPE.
+func (p *Provider) Declares() []string {
+	if p.powers.Declarer == nil {
+		return nil
+	}
+	return p.powers.Declarer.Declares()
+}
+
+// CompileDeclaration returns the objects of a declaration, the declared one
+// first. It is pure. An error is an [*ArgumentError].
+func (p *Provider) CompileDeclaration(d Declaration) ([]ObjectSpec, error) {
+	if p.powers.Declarer == nil {
+		return nil, &ArgumentError{Err: Errorf(Unsupported, "provider %s has no %s blocks", p.ref, d.Kind)}
+	}
+	return p.powers.Declarer.CompileDeclaration(d)
+}
+
+// NextVersion returns the version that a write makes from base, "" where the
+// platform does not tell before the write.
+func (p *Provider) NextVersion(base string) string {
+	if p.powers.Predictor == nil {
+		return ""
+	}
+	return p.powers.Predictor.NextVersion(base)
+}
+
+// Permissions returns the least permissions for what req names, and the same
+// as a document in the platform's native form; ok is false where the platform
+// has none to give (files).
+func (p *Provider) Permissions(req PermissionRequest) (list []Permission, document string, ok bool) {
+	if p.powers.Permitter == nil {
+		return nil, "", false
+	}
+	list = p.powers.Permitter.Permissions(req)
+	return list, p.powers.Permitter.PermissionDocument(req, list), true
 }

@@ -10,6 +10,14 @@ type Powers struct {
 	Placer         Placer
 	ObjectDriver   ObjectDriver
 	AccessCompiler AccessCompiler
+	Purger         Purger
+	Predictor      Predictor
+	Incarnator     Incarnator
+	Declarer       Declarer
+	AccessAuditor  AccessAuditor
+	Permitter      Permitter
+	Examiner       Examiner
+	Leaser         Leaser
 }
 
 // Powered is a driver that tells its powers itself, because they depend on its
@@ -35,5 +43,13 @@ func PowersOf(d Driver) Powers {
 	p.Placer, _ = d.(Placer)
 	p.ObjectDriver, _ = d.(ObjectDriver)
 	p.AccessCompiler, _ = d.(AccessCompiler)
+	p.Purger, _ = d.(Purger)
+	p.Predictor, _ = d.(Predictor)
+	p.Incarnator, _ = d.(Incarnator)
+	p.Declarer, _ = d.(Declarer)
+	p.AccessAuditor, _ = d.(AccessAuditor)
+	p.Permitter, _ = d.(Permitter)
+	p.Examiner, _ = d.(Examiner)
+	p.Leaser, _ = d.(Leaser)
 	return p
 }

@@ -271,6 +271,69 @@ func (p *Provider) WriteObject(ctx context.Context, req ObjectRequest) (Object, 
 	return object, nil
 }
 
+// CanPurge reports whether [Provider.Purge] works.
+func (p *Provider) CanPurge() bool { return p.powers.Purger != nil }
+
+// Purge destroys for good what a delete left behind; [Unsupported] where
+// CanPurge is false, [Conflict] where the secret is live or another.
+func (p *Provider) Purge(ctx context.Context, path, ifVersion string) error {
+	c := call{op: "purge", path: path}
+	if p.powers.Purger == nil {
+		return p.unsupported(c, "the platform keeps nothing of what was deleted")
+	}
+	return p.do(ctx, c, func(ctx context.Context) error { return p.powers.Purger.Purge(ctx, path, ifVersion) })
+}
+
+// Incarnation tells a container from another of the same name, "" where the
+// platform makes no difference or the container does not exist.
+func (p *Provider) Incarnation(ctx context.Context) (string, error) {
+	if p.powers.Incarnator == nil {
+		return "", nil
+	}
+	var made string
+	err := p.do(ctx, call{op: "identity", pure: true}, func(ctx context.Context) (err error) {
+		made, err = p.powers.Incarnator.Incarnation(ctx)
+		return err
+	})
+	return made, err
+}
+
+// UndeclaredAccess returns what gives access to managed secrets and is not in
+// declared; nothing where the platform cannot tell.
+func (p *Provider) UndeclaredAccess(ctx context.Context, managed []Managed, declared []ObjectRef) ([]Undeclared, error) {
+	if p.powers.AccessAuditor == nil {
+		return nil, nil
+	}
+	var found []Undeclared
+	err := p.do(ctx, call{op: "audit access", pure: true}, func(ctx context.Context) (err error) {
+		found, err = p.powers.AccessAuditor.UndeclaredAccess(ctx, managed, declared)
+		return err
+	})
+	return found, err
+}
+
+// Examine looks at the instance for a person; nothing where the driver has
+// nothing to tell beyond whether it is reached.
+func (p *Provider) Examine(ctx context.Context, needed []Permission) []Finding {
+	if p.powers.Examiner == nil {
+		return nil
+	}
+	return p.powers.Examiner.Examine(ctx, needed)
+}
+
+// Lease says how long the identity in use lasts; zero where it does not end.
+func (p *Provider) Lease(ctx context.Context) (Lease, error) {
+	if p.powers.Leaser == nil {
+		return Lease{}, nil
+	}
+	var lease Lease
+	err := p.do(ctx, call{op: "look at the lease", pure: true}, func(ctx context.Context) (err error) {
+		lease, err = p.powers.Leaser.Lease(ctx)
+		return err
+	})
+	return lease, err
+}
+
 func (p *Provider) unsupported(c call, text string) error {
 	return p.wrap(context.Background(), c, Errorf(Unsupported, "%s", text))
 }

@@ -63,6 +63,10 @@ type Capabilities struct {
 	// Settle is how long a write with an unknown outcome can still land; zero
 	// where an operation id or precondition makes a re-write harmless.
 	Settle time.Duration
+	// KeyInPath: the key of a single value is the last part of its path, so that
+	// `key` changes the place. Elsewhere a single value with a key of its own is
+	// kept as one field of that name.
+	KeyInPath bool
 	// MaxBytes is the largest value of one secret, in bytes; 0 is no limit.
 	MaxBytes int
 	// Concurrency is how many calls may run at once; 0 is 1.
@@ -107,6 +111,9 @@ type Meta struct {
 	Envelope string
 	// ChangedBy is who wrote the live version, where the platform tells.
 	ChangedBy string
+	// Outdated names settings beside the value (how many versions are kept, …)
+	// that are not what the provider block says; SetAttributes mends them.
+	Outdated []string
 }
 
 // IsDeleted reports whether the secret is soft-deleted.
@@ -130,6 +137,9 @@ type WriteRequest struct {
 	// may exist at the path. Anything else there is [Conflict].
 	IfVersion  string
 	Attributes Attributes
+	// KeepAttributes says that what is live carries these attributes already, so
+	// that a driver that writes them in a call of their own can save it.
+	KeepAttributes bool
 	// Promise is nil or as [Promise] says; only drivers that know the version
 	// before the effect call it.
 	Promise Promise
@@ -164,6 +174,30 @@ type Lister interface {
 // that was deleted.
 type Restorer interface {
 	Undelete(ctx context.Context, path string) (Meta, error)
+}
+
+// Purger destroys for good what a delete left behind.
+type Purger interface {
+	// Purge destroys every version of the soft-deleted secret whose version is
+	// ifVersion. What is live, or has another version, is [Conflict]; missing is
+	// no error.
+	Purge(ctx context.Context, path, ifVersion string) error
+}
+
+// Predictor knows the version that a write makes from the one that it replaces
+// under its precondition (Vault counts up), so that after a crash the version
+// that is live tells whose write it is.
+type Predictor interface {
+	// NextVersion is pure; base "" is a secret that does not exist.
+	NextVersion(base string) string
+}
+
+// Incarnator tells a container from another of the same name, where an
+// [Identity] stays when its content is thrown away (a mount that was deleted
+// and made again).
+type Incarnator interface {
+	// Incarnation is "" while the container does not exist.
+	Incarnation(ctx context.Context) (string, error)
 }
 
 // Operation is one step of a batch; exactly one of the requests is set.
@@ -209,99 +243,4 @@ type BatchWriter interface {
 	Container(kind, path string) string
 	// WriteBatch returns exactly one result per operation, in order.
 	WriteBatch(ctx context.Context, b Batch) []Result
-}
-
-// Place is what a default path is made from.
-type Place struct {
-	Kind                   string // "secret" or "env_file"
-	App, Environment, Name string
-	// Key renames the key of a single value ("key" in its block); "" is the
-	// platform's own name for it.
-	Key string
-}
-
-// Placer says where things live. Both methods are pure.
-type Placer interface {
-	// DefaultPath returns the path for a thing whose block has none.
-	DefaultPath(p Place) (string, error)
-	// CheckPath returns why a path from the configuration cannot be used.
-	CheckPath(kind, path string) error
-}
-
-// ObjectRef names an object: something whose content is public.
-type ObjectRef struct {
-	Kind string
-	Path string
-}
-
-// Object is the live state of an object.
-type Object struct {
-	Version    string
-	Document   string // canonical text, fit for a line diff
-	Attributes Attributes
-}
-
-// ObjectRequest asks to make an object look like Document; an empty Document
-// deletes it. IfVersion is as in [WriteRequest].
-type ObjectRequest struct {
-	Ref        ObjectRef
-	Document   string
-	OpID       string
-	IfVersion  string
-	Attributes Attributes
-}
-
-// ObjectDriver manages objects beside secrets.
-type ObjectDriver interface {
-	// InspectObjects answers like [Driver.Inspect].
-	InspectObjects(ctx context.Context, refs []ObjectRef) (map[ObjectRef]Object, error)
-	WriteObject(ctx context.Context, req ObjectRequest) (Object, error)
-}
-
-// Reader is one reader of a policy, as written: age_recipient("age1…").
-type Reader struct {
-	Func string
-	Args []string
-}
-
-// Grant gives one reader access to secrets.
-type Grant struct {
-	Policy      string // address of the policy, for messages
-	Environment string
-	Reader      Reader
-	Paths       []string
-}
-
-// Managed is one secret that Coffer manages on the provider.
-type Managed struct {
-	Path        string
-	Environment string
-}
-
-// ObjectSpec is an object as the configuration wants it.
-type ObjectSpec struct {
-	Ref      ObjectRef
-	Document string
-	// Paths are the secrets that must not be written before this object is,
-	// because it decides who can read them.
-	Paths []string
-}
-
-// AccessError says which grant cannot be compiled; Grant indexes the slice
-// given to CompileAccess, -1 where no single grant is to blame.
-type AccessError struct {
-	Grant int
-	Err   error
-}
-
-func (e *AccessError) Error() string { return e.Err.Error() }
-func (e *AccessError) Unwrap() error { return e.Err }
-
-// AccessCompiler turns readers into the platform's own objects. It is pure.
-type AccessCompiler interface {
-	// Readers returns the names of the reader functions of this platform.
-	Readers() []string
-	// CompileAccess returns every object that the managed secrets and grants
-	// need, in any order. An error is a [*AccessError].
-	CompileAccess(managed []Managed, grants []Grant) ([]ObjectSpec, error)
 }

@@ -16,6 +16,7 @@ type Env struct {
 	Now     func() time.Time
 	Random  io.Reader
 	Project string
+	Phase   Phase // which identity to use where the configuration has several
 }
 
 // Factory makes drivers of one type from their configuration.
@@ -24,7 +25,10 @@ type Factory struct {
 	Type string
 	// NewConfig returns a pointer to a struct whose fields carry `hcl:"name"`
 	// or `hcl:"name,optional"` tags. A field may be a string, bool, int,
-	// []string, map[string]string, or a type with [ConfigDecoder].
+	// []string, map[string]string, a [Credential] (with `credential:"plain"`
+	// where plain text will do too), or a type with [ConfigDecoder]. A field
+	// with the tag `hcl:"name,block"` is a slice whose elements' pointers have
+	// [BlockDecoder]: the blocks of that name, in order.
 	NewConfig func() any
 	// Open makes the driver. It may read files below Env.Dir, and no network.
 	Open func(ctx context.Context, env Env, config any) (Driver, error)
@@ -35,6 +39,13 @@ type Factory struct {
 // map[string]any.
 type ConfigDecoder interface {
 	DecodeConfig(v any) error
+}
+
+// BlockDecoder lets a nested block with labels choose what its body decodes
+// into: auth "approle" { … } has other arguments than auth "jwt".
+type BlockDecoder interface {
+	// DecodeBlock returns a pointer to a struct as [Factory].NewConfig does.
+	DecodeBlock(labels []string) (any, error)
 }
 
 // Registry is the list of drivers that a program has. It is made once, in

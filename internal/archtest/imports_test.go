@@ -38,6 +38,10 @@ var mayImport = []importRule{
 	{"state", []string{"lang/addr", "internal/durable"}},
 	{"state/*", []string{"state", "lang/addr", "internal/durable"}},
 	{"providers", []string{"lang/addr", "providers/secret"}},
+	{"providers/vault", []string{"providers", "providers/secret", "lang/addr", "providers/vault/acl", "providers/vault/signin"}},
+	{"providers/vault/acl", nil},
+	{"providers/vault/signin", []string{"providers", "providers/secret"}},
+	{"providers/vault/vaulttest", nil},
 	// a driver knows the contract and its own SDK: no other driver, no planner
 	{"providers/*", []string{"providers", "providers/secret", "lang/addr", "internal/durable"}},
 
@@ -53,7 +57,7 @@ var mayImport = []importRule{
 	{"internal/render", []string{"planner", "state", "lang/addr"}},
 	{"internal/cli", []string{
 		"internal/render", "internal/audit", "internal/dotenv", "internal/durable",
-		"planner", "planner/fingerprint", "planner/generate", "state", "providers", "providers/secret", "providers/sops",
+		"planner", "planner/fingerprint", "planner/generate", "state", "providers", "providers/secret", "providers/sops", "providers/vault",
 		"lang", "lang/addr",
 	}},
 	{"internal/*", nil},
@@ -77,7 +81,7 @@ func ruleFor(name string) (importRule, bool) {
 // onlyTests are imported by test files and by each other, never by the product.
 var onlyTests = []string{
 	"planner/plannertest", "providers/providertest/...", "providers/memory", "state/statetest",
-	"internal/durable/crashfs",
+	"internal/durable/crashfs", "providers/vault/vaulttest",
 }
 
 // onlyIn says where a library, or a package of ours, may be imported.
@@ -91,7 +95,7 @@ var onlyIn = []struct {
 	{"github.com/zclconf/go-cty", []string{"lang"}},
 	// the holder of plaintext: only where values are made, read or written
 	{module + "/providers/secret", []string{
-		"providers", "providers/*", "planner", "planner/*", "internal/dotenv", "internal/cli",
+		"providers", "providers/*", "providers/vault/signin", "planner", "planner/*", "internal/dotenv", "internal/cli",
 	}},
 }
 

@@ -29,6 +29,7 @@ const (
 //	app.shop["eu"].secret.db["production"]           an app made by for_each
 //	app.shop.secret.db["eu"]["production"]           a secret made by for_each
 //	policy_document.ops                              a thing beside apps
+//	role.approle.checkout                            one of a type
 //	provider.sops.recipients["prod/shop.yaml"]       an object made for a provider
 //
 // The zero Address contains everything.
@@ -37,6 +38,7 @@ type Address struct {
 	App      string
 	AppKey   string // for_each key of the app
 	Kind     string // "secret", "env_file", "policy", …; "" for the app itself
+	Type     string // of a thing beside apps whose block has two labels
 	Name     string
 	Key      string // for_each key of the thing; for a provider's object its path
 	// Environment is empty for an address that stands for all environments.
@@ -57,6 +59,10 @@ func App(name string) Address { return Address{App: name} }
 func ProviderObject(provider, kind, path string) Address {
 	return Address{Provider: provider, Kind: kind, Key: path}
 }
+
+// Beside returns the address of a thing that stands beside apps; typ is "" where
+// its block has one label.
+func Beside(kind, typ, name string) Address { return Address{Kind: kind, Type: typ, Name: name} }
 
 // At returns the address of the copy on store; "" is the primary.
 func (a Address) At(store string) Address { a.Store = store; return a }
@@ -86,7 +92,11 @@ func (a Address) String() string {
 			b.WriteString("." + a.Kind + "." + a.Name)
 		}
 	case a.Kind != "":
-		b.WriteString(a.Kind + "." + a.Name)
+		b.WriteString(a.Kind + ".")
+		if a.Type != "" {
+			b.WriteString(a.Type + ".")
+		}
+		b.WriteString(a.Name)
 	}
 	writeKey(&b, a.Key)
 	writeKey(&b, a.Environment)
@@ -134,7 +144,7 @@ func (a *Address) UnmarshalText(text []byte) error {
 func (a Address) Contains(b Address) bool {
 	part := func(x, y string) bool { return x == "" || x == y }
 	return part(a.Provider, b.Provider) && part(a.App, b.App) && part(a.AppKey, b.AppKey) &&
-		part(a.Kind, b.Kind) && part(a.Name, b.Name) && part(a.Key, b.Key) &&
+		part(a.Kind, b.Kind) && part(a.Type, b.Type) && part(a.Name, b.Name) && part(a.Key, b.Key) &&
 		part(a.Environment, b.Environment) && part(a.Store, b.Store)
 }
 
@@ -145,6 +155,7 @@ func (a Address) Compare(b Address) int {
 		strings.Compare(a.App, b.App),
 		strings.Compare(a.AppKey, b.AppKey),
 		strings.Compare(a.Kind, b.Kind),
+		strings.Compare(a.Type, b.Type),
 		strings.Compare(a.Name, b.Name),
 		strings.Compare(a.Key, b.Key),
 		strings.Compare(a.Environment, b.Environment),
@@ -210,7 +221,7 @@ func (p *parser) address() (Address, error) {
 		return p.ofProvider()
 	default:
 		a.Kind = head
-		err = p.dotWord(&a.Name)
+		err = p.besideApps(&a)
 	}
 	if err != nil {
 		return Address{}, err
@@ -247,6 +258,15 @@ func (p *parser) inApp(a *Address) error {
 	if err := p.dotWord(&a.Kind); err != nil {
 		return err
 	}
+	return p.dotWord(&a.Name)
+}
+
+// besideApps reads KIND.NAME and KIND.TYPE.NAME, the kind being read.
+func (p *parser) besideApps(a *Address) error {
+	if err := p.dotWord(&a.Name); err != nil || !strings.HasPrefix(p.rest, ".") {
+		return err
+	}
+	a.Type = a.Name
 	return p.dotWord(&a.Name)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -403,8 +404,11 @@ func TestCompileAccess(t *testing.T) {
 	}
 	managed := []providers.Managed{{Path: "c/b"}, {Path: "c/a"}, {Path: "d/a"}}
 	specs, err := providers.PowersOf(d).AccessCompiler.CompileAccess(managed, []providers.Grant{grant("bob", "c/a", "c/b"), grant("alice", "c/a")})
-	if err != nil || fmt.Sprintf("%q", specs) != `[{{"access" "c"} "alice\nbob\n" ["c/a" "c/b"]}]` {
-		t.Errorf("%q, %v", specs, err)
+	want := []providers.ObjectSpec{{
+		Ref: providers.ObjectRef{Kind: "access", Path: "c"}, Document: "alice\nbob\n", Paths: []string{"c/a", "c/b"},
+	}}
+	if err != nil || !reflect.DeepEqual(specs, want) {
+		t.Errorf("%+v, %v", specs, err)
 	}
 	var access *providers.AccessError
 	if _, err := providers.PowersOf(d).AccessCompiler.CompileAccess(managed, []providers.Grant{grant("bob"), grant("")}); !errors.As(err, &access) || access.Grant != 1 {

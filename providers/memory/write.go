@@ -294,7 +294,9 @@ func (placer) DefaultPath(p providers.Place) (string, error) {
 	return strings.Join([]string{p.App, p.Environment, p.Name}, "/"), nil
 }
 
-func (placer) CheckPath(_, path string) error { return checkPath(path) }
+func (placer) Resolve(_, written string) (string, error) { return written, checkPath(written) }
+
+func (placer) Written(path string) string { return path }
 
 func checkPath(path string) error {
 	if !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl) {

@@ -128,7 +128,7 @@ func Open(env providers.Env, c Config, o Options) (*Driver, error) {
 
 // Capabilities returns the facts of a folder of files.
 func (d *Driver) Capabilities() providers.Capabilities {
-	return providers.Capabilities{ConditionalWrite: true, ValueBlind: true, MaxBytes: maxValue, Concurrency: 4}
+	return providers.Capabilities{ConditionalWrite: true, ValueBlind: true, KeyInPath: true, MaxBytes: maxValue, Concurrency: 4}
 }
 
 // Identity is the folder below the configuration: a clone elsewhere is the

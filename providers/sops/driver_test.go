@@ -481,7 +481,7 @@ func TestPaths(t *testing.T) {
 		"production/web.env":     "production/web.env",
 		"web.env":                "web.env",
 	} {
-		if err := b.d.CheckPath("secret", path); err != nil {
+		if _, err := b.d.Resolve("secret", path); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 		if got := b.d.Container("secret", path); got != want {
@@ -492,13 +492,16 @@ func TestPaths(t *testing.T) {
 		"", "a", "/a/b", "a//b", "a/b/", "../a/b", "a/../b", "./a/b", "a/.hidden/b", ".git/config", "a/b c", "a/b\n", "a/b\x00", `a\b/c`,
 		"a/sops", "a/b_base64", "a/b_unencrypted", "a/b.yaml", "a.yaml/b", "a.env/b", "a/" + strings.Repeat("x", 200), "a/ž", "~/a/b", "C:/a/b",
 	} {
-		mustCode(t, b.d.CheckPath("secret", path), providers.Invalid)
+		_, err := b.d.Resolve("secret", path)
+		mustCode(t, err, providers.Invalid)
 		if got := b.d.Container("secret", path); got != "" {
 			t.Errorf("%q lies in %q", path, got)
 		}
 	}
-	mustCode(t, b.d.CheckPath("env_file", "a/b"), providers.Invalid)
-	mustCode(t, b.d.CheckPath(KindRecipients, "a/b"), providers.Invalid)
+	for kind, path := range map[string]string{"env_file": "a/b", KindRecipients: "a/b"} {
+		_, err := b.d.Resolve(kind, path)
+		mustCode(t, err, providers.Invalid)
+	}
 	if got := b.d.Container(KindRecipients, "a/b.yaml"); got != "a/b.yaml" {
 		t.Errorf("recipients lie in %q", got)
 	}

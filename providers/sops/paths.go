@@ -142,18 +142,21 @@ func (d *Driver) DefaultPath(p providers.Place) (string, error) {
 	if p.Kind == addr.KindEnvFile {
 		path = p.Environment + "/" + p.App + "-" + p.Name + dotenvSuffix
 	}
-	return path, d.CheckPath(p.Kind, path)
+	return d.Resolve(p.Kind, path)
 }
 
-// CheckPath returns an error of code Invalid for a path that this platform
-// cannot have.
-func (d *Driver) CheckPath(kind, path string) error {
+// Resolve returns the path as it is written, or an error of code Invalid for
+// one that this platform cannot have.
+func (d *Driver) Resolve(kind, written string) (string, error) {
 	if kind == KindRecipients {
-		return locateFile(path)
+		return written, locateFile(written)
 	}
-	if kind == addr.KindEnvFile && !strings.HasSuffix(path, dotenvSuffix) {
-		return invalid("path %q: the path of an env_file ends in %s", path, dotenvSuffix)
+	if kind == addr.KindEnvFile && !strings.HasSuffix(written, dotenvSuffix) {
+		return written, invalid("path %q: the path of an env_file ends in %s", written, dotenvSuffix)
 	}
-	_, err := locate(path)
-	return err
+	_, err := locate(written)
+	return written, err
 }
+
+// Written returns the path as it is.
+func (d *Driver) Written(path string) string { return path }

@@ -1,0 +1,20 @@
+// Package gcpckms stands in for a seal wrapper that the test server does not use.
+package gcpckms
+
+import (
+	"context"
+	"errors"
+
+	wrapping "github.com/openbao/go-kms-wrapping/v2"
+)
+
+// Wrapper refuses every call, by its nil Wrapper or by SetConfig, which comes first.
+type Wrapper struct{ wrapping.Wrapper }
+
+// NewWrapper returns a wrapper that cannot be configured.
+func NewWrapper() *Wrapper { return &Wrapper{} }
+
+// SetConfig refuses.
+func (*Wrapper) SetConfig(context.Context, ...wrapping.Option) (*wrapping.WrapperConfig, error) {
+	return nil, errors.New("gcpckms is not part of this test server")
+}

@@ -1,0 +1,2 @@
+// Package pkcs11 stands in for a wrapper that the test server does not use.
+package pkcs11

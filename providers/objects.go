@@ -1,0 +1,161 @@
+package providers
+
+import "context"
+
+// Place is what a default path is made from.
+type Place struct {
+	Kind                   string // "secret" or "env_file"
+	App, Environment, Name string
+	// Key renames the key of a single value ("key" in its block); "" is the
+	// platform's own name for it.
+	Key string
+}
+
+// Placer says where things live. Its methods are pure.
+type Placer interface {
+	// DefaultPath returns the path for a thing whose block has none.
+	DefaultPath(p Place) (string, error)
+	// Resolve returns the path of what the configuration writes, which comes
+	// after the provider's prefix, or why it cannot be used.
+	Resolve(kind, written string) (string, error)
+	// Written is the inverse of Resolve: the path as the configuration writes
+	// it.
+	Written(path string) string
+}
+
+// ObjectRef names an object: something whose content is public.
+type ObjectRef struct {
+	Kind string
+	Path string
+}
+
+// Object is the live state of an object.
+type Object struct {
+	Version    string
+	Document   string // canonical text, fit for a line diff
+	Attributes Attributes
+	// NoMark: an object of this kind has no room for an owner mark. It is ours
+	// when the state has it, or its document is the one that is wanted.
+	NoMark bool
+}
+
+// ObjectRequest asks to make an object look like Document; an empty Document
+// deletes it. IfVersion is as in [WriteRequest].
+type ObjectRequest struct {
+	Ref        ObjectRef
+	Document   string
+	OpID       string
+	IfVersion  string
+	Attributes Attributes
+}
+
+// ObjectDriver manages objects beside secrets.
+type ObjectDriver interface {
+	// InspectObjects answers like [Driver.Inspect].
+	InspectObjects(ctx context.Context, refs []ObjectRef) (map[ObjectRef]Object, error)
+	WriteObject(ctx context.Context, req ObjectRequest) (Object, error)
+}
+
+// Reader is one reader of a policy, as written: age_recipient("age1…").
+type Reader struct {
+	Func string
+	Args []string
+}
+
+// Grant gives one reader access to secrets.
+type Grant struct {
+	Policy      string // address of the policy, for messages
+	Environment string
+	Reader      Reader
+	Paths       []string
+}
+
+// Managed is one secret that Coffer manages on the provider.
+type Managed struct {
+	Path        string
+	Environment string
+}
+
+// ObjectSpec is an object as the configuration wants it.
+type ObjectSpec struct {
+	Ref      ObjectRef
+	Document string
+	// Paths are the secrets that must not be written before this object is,
+	// because it decides who can read them.
+	Paths []string
+	// Policy is the address of the policy that this object stands for, which is
+	// then its own; "" is an object of the provider.
+	Policy string
+	// Needs are objects that must exist before this one; those that nothing
+	// declares are taken to be there.
+	Needs []ObjectRef
+	// Holds: all secrets of the provider lie in this object (a mount).
+	Holds bool
+	// Reads says in a few words what a reader gets by it: "app.shop.policy.web
+	// for approle checkout". It is for people.
+	Reads string
+}
+
+// Declaration is an object that the configuration declares by itself: a role, a
+// mount, a native policy document.
+type Declaration struct {
+	Kind string // the block: "role", "mount", "policy_document"
+	Type string // its first label where it has two: "approle"
+	Name string
+	// Args are the arguments of the block, of string, bool, float64, []any and
+	// map[string]any.
+	Args map[string]any
+}
+
+// ArgumentError says which argument of a [Declaration] is wrong.
+type ArgumentError struct {
+	Argument string // "" where no single one is to blame
+	Err      error
+}
+
+func (e *ArgumentError) Error() string { return e.Err.Error() }
+func (e *ArgumentError) Unwrap() error { return e.Err }
+
+// Declarer turns declarations into the platform's objects. It is pure.
+type Declarer interface {
+	// Declares lists what can be declared, as KIND or KIND.TYPE, in order.
+	Declares() []string
+	// CompileDeclaration returns the declared object first, and then what it
+	// brings along. An error is an [*ArgumentError].
+	CompileDeclaration(d Declaration) ([]ObjectSpec, error)
+}
+
+// Undeclared is an object that nothing declares and that gives access to
+// managed secrets.
+type Undeclared struct {
+	Ref   ObjectRef
+	Reads []string // managed paths, in order
+	Text  string   // what gives it, for people: `path "secret/data/*" (read)`
+}
+
+// AccessAuditor finds access that nobody declared. It changes nothing and reads
+// no value.
+type AccessAuditor interface {
+	// UndeclaredAccess looks at every object that can grant access to one of
+	// the managed secrets and is not in declared.
+	UndeclaredAccess(ctx context.Context, managed []Managed, declared []ObjectRef) ([]Undeclared, error)
+}
+
+// AccessError says which grant cannot be compiled; Grant indexes the slice
+// given to CompileAccess, -1 where no single grant is to blame.
+type AccessError struct {
+	Grant int
+	Err   error
+}
+
+func (e *AccessError) Error() string { return e.Err.Error() }
+func (e *AccessError) Unwrap() error { return e.Err }
+
+// AccessCompiler turns readers into the platform's own objects. It is pure.
+type AccessCompiler interface {
+	// Readers returns the names of the reader functions of this platform.
+	Readers() []string
+	// CompileAccess returns every object that the managed secrets and grants
+	// need, in any order. An error is a [*AccessError].
+	CompileAccess(managed []Managed, grants []Grant) ([]ObjectSpec, error)
+}
