@@ -1,5 +1,5 @@
-# Coffer needs Go and make, nothing else. What is built lands in build/; the
-# real sops tool, which only tests need, in a cache outside the tree.
+# Coffer needs Go and make, nothing else. What is built lands in build/; real
+# servers and tools, which only tests need, in a cache outside the tree.
 
 GO    ?= go
 TAGS  := urfave_cli_no_docs
@@ -8,7 +8,11 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "-s -w"
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 
-.PHONY: help build quickstart test test-servers check bench soak clean
+# The real servers and tools of the tests: each is built once, into a cache
+# outside the tree, and its path goes to the tests.
+SERVERS = COFFER_TEST_SOPS="$$(internal/tools/sops/build.sh)" COFFER_TEST_BAO="$$(internal/tools/openbao/build.sh)"
+
+.PHONY: help build quickstart test test-servers openbao check bench bench-peers soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -23,22 +27,28 @@ test: ## every test that runs anywhere, then each fuzz target for $(FUZZTIME)
 	$(GO) test -tags $(TAGS) ./...
 	internal/tools/fuzz.sh $(FUZZTIME)
 
-test-servers: ## the tests that need the real sops tool, which is built first
-	COFFER_TEST_SOPS="$$(internal/tools/sops/build.sh)" internal/tools/tagged.sh servers
+test-servers: ## the tests that need the real sops tool and OpenBao, which are built first
+	$(SERVERS) internal/tools/tagged.sh servers
+
+openbao: ## an OpenBao to try things on, at http://127.0.0.1:8200 with the token "root"
+	internal/tools/openbao/dev.sh
 
 check: build/tools/staticcheck build/tools/gofumpt ## formatting, vet, staticcheck
 	@unformatted="$$(build/tools/gofumpt -l .)"; \
 	if [ -n "$$unformatted" ]; then printf 'not formatted (gofumpt -w):\n%s\n' "$$unformatted"; exit 1; fi
 	$(GO) mod tidy -diff
-	$(GO) vet -tags $(TAGS),servers,soak ./...
-	build/tools/staticcheck -tags $(TAGS),servers,soak ./...
+	$(GO) vet -tags $(TAGS),servers,soak,peers ./...
+	build/tools/staticcheck -tags $(TAGS),servers,soak,peers ./...
 
 bench: build ## size and start time of the binary, then the benchmarks
 	internal/tools/bench.sh build/coffer
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m ./...
 
+bench-peers: build ## Coffer beside a bare HTTP client, against a real OpenBao
+	$(SERVERS) COFFER_TEST_BINARY=$(CURDIR)/build/coffer $(GO) test -tags $(TAGS),peers -count 1 -timeout 60m ./internal/peers
+
 soak: ## the long versions of the tests, for a night
-	COFFER_TEST_SOPS="$$(internal/tools/sops/build.sh)" $(GO) test -tags $(TAGS),servers,soak -timeout 0 ./...
+	$(SERVERS) $(GO) test -tags $(TAGS),servers,soak -timeout 0 ./...
 	internal/tools/fuzz.sh 10m
 
 build/tools/staticcheck: internal/tools/lint/go.mod internal/tools/lint/go.sum

@@ -12,6 +12,9 @@ import (
 
 // declared reports whether the configuration has something at or below a.
 func (l *loader) declared(a addr.Address) bool {
+	if a.App == "" {
+		return l.objects[a] != nil
+	}
 	for _, app := range l.apps {
 		if a.App != app.name {
 			continue
@@ -30,6 +33,9 @@ func (l *loader) declared(a addr.Address) bool {
 
 // undeclared says why nothing is at a.
 func (l *loader) undeclared(a addr.Address, at hcl.Range) *hcl.Diagnostic {
+	if a.App == "" {
+		return l.undeclaredObject(a, at)
+	}
 	app := l.apps[a.App]
 	if app == nil {
 		return errorAt(at, "Unknown app", "There is no app %q.%s", a.App, didYouMean(a.App, sortedKeys(l.apps)))
@@ -79,7 +85,10 @@ func (l *loader) loadImports() {
 		switch {
 		case !ok:
 			continue
-		case to.Environment == "":
+		case to.App == "" && im.Store != "":
+			l.diags.add(errorAt(b.arguments["store"].Range(), "Not a copy", "%s is on the provider that its block names and has no copies. Remove store.", to))
+			continue
+		case to.App != "" && to.Environment == "":
 			l.diags.add(errorAt(at, "Which environment?", "An import adopts one secret: write %s[\"ENVIRONMENT\"].", to))
 			continue
 		case !l.declared(to):
@@ -115,6 +124,10 @@ func (l *loader) loadMoved() {
 			continue
 		case from == to:
 			l.diags.add(errorAt(at, "Moved to where it is", "from and to are the same. Remove the block."))
+			continue
+		case from.App == "" && (from.Kind != to.Kind || from.Type != to.Type):
+			_, form := besideForm(from.Kind)
+			l.diags.add(errorAt(m.Range, "Moved to something else", "%s can only get another name: from and to are both written %s, and nothing but NAME differs.", from, form))
 			continue
 		case from.Kind != to.Kind || (from.Environment == "") != (to.Environment == ""):
 			l.diags.add(errorAt(m.Range, "Moved to something else", "from and to must be of one kind: two apps, or two secrets, both with an environment or both without."))

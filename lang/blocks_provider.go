@@ -12,10 +12,30 @@ import (
 	"github.com/cofferhq/coffer/lang/addr"
 )
 
-// argument is one argument of a provider block, evaluated.
+// providerBody is what a provider block, or a block inside one, holds. What of
+// it may stand there only the driver knows; see [Provider.Decode].
+type providerBody struct {
+	arguments []argument
+	blocks    []providerBlock
+}
+
+// providerBlock is a block inside a provider: auth "approle" { … }.
+type providerBlock struct {
+	typ       string
+	labels    []string
+	typeRange hcl.Range
+	defRange  hcl.Range
+	body      providerBody
+}
+
+// argument is one argument of a provider block: plain data or a credential.
 type argument struct {
-	name      string
-	value     any // string, bool, float64, []any, map[string]any; nil for null
+	name   string
+	value  any     // string, bool, float64, []any, map[string]any; nil for null and for a credential
+	source *Source // a credential: from_env(…) or its like
+	// text is where plain data stands that this argument can be, in any branch
+	// of a conditional; nil if it is nothing but a credential or null.
+	text      *hcl.Range
 	nameRange hcl.Range
 	exprRange hcl.Range
 }
@@ -53,39 +73,87 @@ func (l *loader) loadProvider(block *hclsyntax.Block) *Provider {
 	s := l.global()
 	p := &Provider{Type: labels[0], Range: block.DefRange()}
 	u := usage{what: "an argument of a provider"}
-	for _, inner := range block.Body.Blocks {
-		l.knownBlock(inner, nil, "provider")
+	if alias := block.Body.Attributes["alias"]; alias != nil {
+		p.Alias = s.filled(alias, u)
+		if p.Alias != "" && !l.checkName(p.Alias, alias.Expr.Range()) {
+			return nil
+		}
 	}
-	for _, attr := range sortedAttributes(block.Body) {
-		if attr.Name == "alias" {
-			p.Alias = s.filled(attr, u)
-			if p.Alias != "" && !l.checkName(p.Alias, attr.Expr.Range()) {
-				return nil
-			}
-			continue
-		}
-		if call := credentialCall(attr.Expr); call != nil {
-			l.diags.add(errorAt(call.Range(), "Not built yet", "%s() in a provider comes with providers that need credentials. Today take plain text from a variable; sops takes its identity from SOPS_AGE_KEY or SOPS_AGE_KEY_FILE.", call.Name))
-			continue
-		}
-		v, ok := s.eval(attr.Expr, u)
-		if !ok {
-			continue
-		}
-		p.arguments = append(p.arguments, argument{
-			name: attr.Name, value: plainData(v), nameRange: attr.NameRange, exprRange: attr.Expr.Range(),
-		})
-	}
+	u.credentials = true
+	u.flow = "A credential of a provider comes from from_env(), from_file(), from_dotenv() or from_sops()."
+	p.body = s.providerBody(block.Body, u, "alias")
 	return p
 }
 
-// credentialCall returns the call where an argument is from_env(…) or its like.
-func credentialCall(expr hclsyntax.Expression) *hclsyntax.FunctionCallExpr {
-	call, ok := expr.(*hclsyntax.FunctionCallExpr)
-	if ok && slices.Contains([]string{"from_env", "from_file", "from_dotenv", "from_sops"}, call.Name) {
-		return call
+// providerBody evaluates a body without the arguments named in but.
+func (s *scope) providerBody(in *hclsyntax.Body, u usage, but ...string) providerBody {
+	var out providerBody
+	for _, attr := range sortedAttributes(in) {
+		if slices.Contains(but, attr.Name) {
+			continue
+		}
+		if arg, ok := s.providerArgument(attr, u); ok {
+			out.arguments = append(out.arguments, arg)
+		}
 	}
-	return nil
+	for _, block := range in.Blocks {
+		out.blocks = append(out.blocks, providerBlock{
+			typ: block.Type, labels: block.Labels, typeRange: block.TypeRange, defRange: block.DefRange(),
+			body: s.providerBody(block.Body, u),
+		})
+	}
+	return out
+}
+
+// providerArgument evaluates one argument. A credential stays a source: what it
+// stands for never enters cty. It returns false after reporting a problem.
+func (s *scope) providerArgument(attr *hclsyntax.Attribute, u usage) (argument, bool) {
+	arg := argument{name: attr.Name, nameRange: attr.NameRange, exprRange: attr.Expr.Range()}
+	if !s.lint(attr.Expr, u) || !s.credentialBranches(attr.Expr, &arg) {
+		return arg, false
+	}
+	chosen := attr.Expr
+	if !s.l.isPlain(chosen) { // a condition of plain text is HCL's to evaluate
+		if chosen = s.choose(chosen, u); chosen == nil {
+			return arg, false
+		}
+	}
+	if !s.l.isPlain(chosen) {
+		b := sourceBuilder{scope: s, usage: u, name: attr.Name}
+		arg.source = b.call(chosen.(*hclsyntax.FunctionCallExpr), true)
+		return arg, arg.source != nil
+	}
+	v, ok := s.evalLinted(chosen)
+	if !ok {
+		return arg, false
+	}
+	arg.value = plainData(v)
+	return arg, true
+}
+
+// credentialBranches checks that a credential is a whole argument or a whole
+// branch of it, and notes where plain data stands.
+func (s *scope) credentialBranches(expr hclsyntax.Expression, arg *argument) bool {
+	if s.l.isPlain(expr) {
+		if literal, ok := expr.(*hclsyntax.LiteralValueExpr); !ok || !literal.Val.IsNull() {
+			arg.text = expr.Range().Ptr()
+		}
+		return true
+	}
+	switch e := expr.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		return s.credentialBranches(e.Expression, arg)
+	case *hclsyntax.ConditionalExpr:
+		first := s.credentialBranches(e.TrueResult, arg)
+		return s.credentialBranches(e.FalseResult, arg) && first
+	case *hclsyntax.FunctionCallExpr:
+		if s.l.words[e.Name].kind == suppliedWord {
+			return true
+		}
+	}
+	s.report(errorAt(*firstSecret(s.l, expr), "A credential inside something else",
+		"A credential is read when it is used, so it is a whole argument: write %s = from_env(\"NAME\"), not in quotes, in a list or in another function.", arg.name))
+	return false
 }
 
 func (l *loader) builtIn(typ string, at hcl.Range) bool {

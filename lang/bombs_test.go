@@ -68,6 +68,9 @@ func TestBombs(t *testing.T) {
 		"many unknown blocks":   bombHead + strings.Repeat("a {\n}\n", 100_000),
 		"many unknown names":    local("[" + strings.Repeat("a,", 100_000) + "]"),
 		"many bad arguments":    bombHead + "app \"w\" {\n" + manyArguments(60_000) + "}\n",
+		"many bad roles":        bombHead + "role \"a\" \"b\" {\n" + strings.ReplaceAll(manyArguments(60_000), "1", "var.x") + "}\n",
+		"one mount many times":  bombHead + strings.Repeat("mount \"a\" \"b\" {\n  provider = sops\n}\n", 25_000),
+		"credentials in lists":  bombHead + "provider \"sops\" {\n  alias = \"b\"\n" + strings.ReplaceAll(manyArguments(40_000), " 1", " [from_env()]") + "}\n",
 		"alternatives of regex": local(`regex("(((a{100}){100}){100})", "a")`),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ type Provider struct {
 	Alias string
 	Range hcl.Range
 
-	arguments []argument
+	body providerBody
 }
 
 // Ref returns how the configuration refers to the provider: "sops", "aws.eu".
@@ -195,8 +195,8 @@ type Object struct {
 // Argument is one argument, evaluated.
 type Argument struct {
 	Name  string
-	Value any // string, bool, float64, []any, map[string]any
-	Range hcl.Range
+	Value any       // string, bool, float64, []any, map[string]any; no null in it
+	Range hcl.Range // of the value
 }
 
 // Import is one import block.

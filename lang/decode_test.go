@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2"
 )
 
 // shapes is a field that takes several shapes, as a driver would write it.
@@ -54,7 +55,7 @@ func TestDecode(t *testing.T) {
 		any     = { dev = ["age1a"], n = 1.5, on = true }
 		mode    = null`)
 	var got driverConfig
-	if diags := p.Decode(&got); diags.HasErrors() {
+	if diags := p.Decode(&got, nil); diags.HasErrors() {
 		t.Fatal(diags)
 	}
 	want := driverConfig{
@@ -84,11 +85,130 @@ func TestDecodeErrors(t *testing.T) {
 	} {
 		var config driverConfig
 		var got []string
-		for _, d := range provider(t, c.arguments).Decode(&config) {
+		for _, d := range provider(t, c.arguments).Decode(&config, nil) {
 			got = append(got, fmt.Sprintf("%s: %s: %s", place(*d.Subject), d.Summary, d.Detail))
 		}
 		if text := strings.Join(got, " | "); text != c.want {
 			t.Errorf("%s\n got %s\nwant %s", c.arguments, text, c.want)
 		}
 	}
+}
+
+// A hostile block gets as many diagnostics as a person may read.
+func TestDecodeIsBounded(t *testing.T) {
+	p := provider(t, strings.Repeat("x {\n}\n", 10_000)+manyArguments(10_000))
+	if n := len(p.Decode(&driverConfig{}, nil)); n != maxFindings {
+		t.Errorf("%d diagnostics, want %d", n, maxFindings)
+	}
+}
+
+// What a credential is for is said by the block that it stands in.
+func TestCredentialUse(t *testing.T) {
+	p := provider(t, `
+		token = from_env("A")
+		auth "approle" {
+			role_id = "x"
+			deeper {
+				secret_id = from_env("B")
+			}
+		}
+		auth {
+			jwt = true ? from_env("C") : null
+		}`)
+	inner := p.body.blocks
+	for source, want := range map[*Source]string{
+		p.body.arguments[0].source:                       "token",
+		inner[0].body.blocks[0].body.arguments[0].source: `auth "approle"`,
+		inner[1].body.arguments[0].source:                "auth",
+		{Kind: FromEnv, Plain: "A"}:                      "", // another one of the same text
+	} {
+		if got := p.CredentialUse(source); got != want {
+			t.Errorf("%s is for %q, want %q", source.Text(), got, want)
+		}
+	}
+}
+
+// network is what a driver behind a network decodes into; the cases of testdata
+// with the provider type "network" go through it.
+type network struct {
+	Address string    `hcl:"address"`
+	Labels  []string  `hcl:"labels,optional"`
+	Token   key       `hcl:"token,optional"`
+	Auth    []signIn  `hcl:"auth,block"`
+	Options []options `hcl:"options,block"`
+}
+
+// key is a credential as the caller of Decode makes it.
+type key struct {
+	text  string
+	plain bool
+}
+
+func asKey(s *Source) any { return key{s.Text(), s.Kind == Literal} }
+
+type signIn struct {
+	method string
+	config any
+}
+
+type byRole struct {
+	RoleID   key    `hcl:"role_id" credential:"plain"`
+	SecretID key    `hcl:"secret_id,optional"`
+	Phase    string `hcl:"phase,optional"`
+}
+
+type byFile struct {
+	JWT key `hcl:"jwt"`
+}
+
+func (s *signIn) DecodeBlock(labels []string) (any, error) {
+	if len(labels) != 1 {
+		return nil, errors.New(`write auth "METHOD" { … }`)
+	}
+	s.method = labels[0]
+	switch s.method {
+	case "approle":
+		s.config = &byRole{}
+	case "jwt":
+		s.config = &byFile{}
+	case "none":
+		s.config = &struct{}{}
+	default:
+		return nil, fmt.Errorf("there is no method %q; there are approle, jwt and none.", s.method)
+	}
+	return s.config, nil
+}
+
+type options struct {
+	Retries int       `hcl:"retries,optional"`
+	Inner   []options `hcl:"inner,block"`
+}
+
+func (o *options) DecodeBlock(labels []string) (any, error) {
+	if len(labels) != 0 {
+		return nil, errors.New("it has no label")
+	}
+	return o, nil
+}
+
+// decodeNetwork decodes the providers of type "network" where the configuration
+// itself has no error.
+func decodeNetwork(cfg *Config, diags hcl.Diagnostics) (string, hcl.Diagnostics) {
+	if cfg == nil || diags.HasErrors() {
+		return "", nil
+	}
+	var text strings.Builder
+	var found hcl.Diagnostics
+	for _, p := range cfg.Providers {
+		if p.Type != "network" {
+			continue
+		}
+		var n network
+		found = append(found, p.Decode(&n, asKey)...)
+		fmt.Fprintf(&text, "%s decodes to address %q, labels %q, token %+v, options %+v\n", p.Ref(), n.Address, n.Labels, n.Token, n.Options)
+		for _, a := range n.Auth {
+			fmt.Fprintf(&text, "  auth %s %+v\n", a.method, a.config)
+		}
+	}
+	return text.String(), found
 }

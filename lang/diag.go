@@ -133,7 +133,7 @@ func didYouMean(name string, candidates []string) string {
 		return fmt.Sprintf(" Did you mean %s?", s)
 	}
 	switch {
-	case len(candidates) == 0 || len(candidates) > 12:
+	case len(candidates) == 0 || len(candidates) > 15:
 		return ""
 	case len(candidates) == 1:
 		return fmt.Sprintf(" There is only %s.", candidates[0])

@@ -20,7 +20,7 @@ func TestExamplesOfTheReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(examples) < 15 {
+	if len(examples) < 24 {
 		t.Fatalf("only %d examples", len(examples))
 	}
 	for i, example := range examples {
@@ -31,7 +31,8 @@ func TestExamplesOfTheReference(t *testing.T) {
 			}
 			dir := t.TempDir()
 			write(t, dir, "example.hcl", withBasics(text))
-			cfg, diags := Load(dir, Options{ProviderTypes: []string{"sops"}, Version: "0.1.0"})
+			write(t, dir, "policies/ops.hcl", "path \"secret/metadata/*\" {\n  capabilities = [\"list\"]\n}\n")
+			cfg, diags := Load(dir, Options{ProviderTypes: []string{"sops", "vault"}, Version: "0.1.0"})
 			if diags.HasErrors() {
 				t.Errorf("%s\n%s", withBasics(text), printDiags(diags, dir))
 			}
@@ -60,6 +61,7 @@ func withBasics(text string) string {
 	for head, block := range map[string]string{
 		"coffer {":                 "coffer {\n  project = \"shop\"\n}\n",
 		`provider "sops" {`:        "provider \"sops\" {\n}\nprovider \"sops\" {\n  alias = \"archive\"\n}\n",
+		`provider "vault" {`:       "provider \"vault\" {\n}\n",
 		`environment "dev"`:        "environment \"dev\" {\n  store = sops\n}\n",
 		`environment "production"`: "environment \"production\" {\n  store = sops\n}\n",
 		`app "checkout"`:           "app \"checkout\" {\n  environments = [\"dev\", \"production\"]\n  secret \"db\" {\n    value = manual()\n  }\n}\n",
@@ -79,6 +81,9 @@ func TestReferenceIsComplete(t *testing.T) {
 	}
 	words := slices.Concat(topLevelBlocks(), factNames(),
 		secretSchema().arguments, secretSchema().blocks, envFileSchema().arguments, policySchema().arguments)
+	for _, r := range readerSignatures() {
+		words = append(words, r.name)
+	}
 	for name := range functions(nil) {
 		words = append(words, name)
 	}

@@ -35,9 +35,7 @@ func dump(cfg *Config, places bool) string {
 	}
 	for _, p := range cfg.Providers {
 		d.line(p.Range, "provider %s", p.Ref())
-		for _, a := range p.arguments {
-			fmt.Fprintf(d, "  %s = %#v\n", a.name, a.value)
-		}
+		d.providerBody(p.body, "  ")
 	}
 	for _, name := range sortedKeys(cfg.Environments) {
 		e := cfg.Environments[name]
@@ -56,6 +54,13 @@ func dump(cfg *Config, places bool) string {
 			d.line(r.Range, "  %s(%q)", r.Func, r.Args)
 		}
 	}
+	for _, o := range cfg.Objects {
+		d.line(o.Range, "%s", o.Address)
+		d.opt("  provider %s", o.Provider)
+		for _, a := range o.Arguments {
+			fmt.Fprintf(d, "  %s = %#v\n", a.Name, a.Value)
+		}
+	}
 	for _, i := range cfg.Imports {
 		d.line(i.Range, "import %q to %s", i.ID, i.To)
 		d.opt("  store %s", i.Store)
@@ -70,6 +75,20 @@ func dump(cfg *Config, places bool) string {
 		d.line(c.Range, "check %s, %d asserts", c.Name, len(c.Asserts))
 	}
 	return d.String()
+}
+
+func (d *dumper) providerBody(b providerBody, indent string) {
+	for _, a := range b.arguments {
+		if a.source != nil {
+			fmt.Fprintf(d, "%s%s = %s\n", indent, a.name, a.source.Text())
+			continue
+		}
+		fmt.Fprintf(d, "%s%s = %#v\n", indent, a.name, a.value)
+	}
+	for _, block := range b.blocks {
+		fmt.Fprintf(d, "%s%s\n", indent, block.form())
+		d.providerBody(block.body, indent+"  ")
+	}
 }
 
 func (d *dumper) secret(s *Secret) {

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -99,12 +101,29 @@ func readRooted(root *os.Root, name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 }
 
-// parse turns the files read into syntax trees.
+// parse turns the files read into syntax trees, on all processors: it is half
+// of the time that a plan takes without its stores.
 func (l *loader) parse() {
-	for _, name := range sortedKeys(l.cfg.Files) {
-		file, diags := parseSource(name, l.cfg.Files[name].Bytes)
-		l.diags.add(diags...)
-		l.cfg.Files[name] = file
+	names := sortedKeys(l.cfg.Files)
+	files := make([]*hcl.File, len(names))
+	found := make([]hcl.Diagnostics, len(names))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(len(names), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := range next {
+				files[i], found[i] = parseSource(names[i], l.cfg.Files[names[i]].Bytes)
+			}
+		})
+	}
+	for i := range names {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	for i, name := range names {
+		l.diags.add(found[i]...)
+		l.cfg.Files[name] = files[i]
 	}
 }
 

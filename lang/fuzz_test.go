@@ -21,7 +21,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "coffer.hcl"), []byte(src), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		o := Options{ProviderTypes: []string{"sops"}, Version: "0.2.0", Deadline: 5 * time.Second}
+		o := Options{ProviderTypes: []string{"sops", "network"}, Version: "0.2.0", Deadline: 5 * time.Second}
 		cfg, diags := Load(dir, o)
 		again, more := Load(dir, o)
 		if cfg == nil || again == nil {
@@ -36,12 +36,29 @@ func FuzzLoad(f *testing.F) {
 		if first, second := dump(cfg, true), dump(again, true); first != second {
 			t.Errorf("two runs, two configurations:\n%s\n%s", first, second)
 		}
+		for _, o := range cfg.Objects {
+			for _, a := range o.Arguments {
+				if holdsNull(a.Value) {
+					t.Errorf("%s: %s holds null", o.Address, a.Name)
+				}
+			}
+		}
+		if first, second := decodedTwice(cfg, again); first != second {
+			t.Errorf("two runs decode to\n%s\n%s", first, second)
+		}
 		for _, s := range cfg.Secrets {
 			for _, field := range s.Fields {
 				checkSource(t, field.Source)
 			}
 		}
 	})
+}
+
+// decodedTwice decodes the providers of two configurations.
+func decodedTwice(a, b *Config) (first, second string) {
+	first, diags := decodeNetwork(a, nil)
+	second, more := decodeNetwork(b, nil)
+	return first + printDiags(diags, ""), second + printDiags(more, "")
 }
 
 func allText(archive *txtar.Archive) string {

@@ -53,16 +53,32 @@ func (s *scope) lintTraversal(t hcl.Traversal, u usage) *hcl.Diagnostic {
 		return nil
 	case "secret", "self", "app":
 		if !u.secrets {
-			return errorAt(t.SourceRange(), "A secret may not be used here", "This is %s. %s", u.what, whereSecretsFlow)
+			return errorAt(t.SourceRange(), "A secret may not be used here", "This is %s. %s", u.what, u.secretsFlow())
 		}
 		_, d := s.resolve(t)
 		return d
 	default:
+		if besideKinds()[root] != nil {
+			return errorAt(t.SourceRange(), "Not a value", "%s names a block, and what a block declares is named by its text: write the name in quotes. No reference is needed for the order.", traversalText(t))
+		}
 		if slices.Contains(l.providers, root) || slices.Contains(l.opts.ProviderTypes, root) {
 			return errorAt(t.SourceRange(), "A store may not be used here", "%s is a store; it is named in store, replicas and provider only.", root)
 		}
 		return errorAt(t.SourceRange(), "Unknown name", "There is nothing called %q here.%s Text stands in quotes.", root, didYouMean(root, u.roots()))
 	}
+}
+
+// traversalText is what a traversal of names says: role.approle.checkout.
+func traversalText(t hcl.Traversal) string {
+	text := t.RootName()
+	for _, step := range t[1:] {
+		name, ok := stepName(step)
+		if !ok {
+			break
+		}
+		text += "." + name
+	}
+	return text
 }
 
 // member returns the name behind the first dot.
@@ -107,7 +123,7 @@ func (l *loader) lintCall(call *hclsyntax.FunctionCallExpr, u usage) *hcl.Diagno
 	w, known := l.words[call.Name]
 	switch {
 	case !known && laterReader(call.Name):
-		return errorAt(call.NameRange, "Not built yet", "%s() comes with its platform. Today readers are age_recipient(\"age1…\"), recipients of sops files.", call.Name)
+		return errorAt(call.NameRange, "Not built yet", "%s() comes with its platform. Today readers are age_recipient(\"age1…\"), a recipient of sops files, and vault_approle(\"ROLE\") and its like.", call.Name)
 	case !known:
 		hint := didYouMean(call.Name, l.callable(u))
 		if hint == "" {
@@ -121,7 +137,7 @@ func (l *loader) lintCall(call *hclsyntax.FunctionCallExpr, u usage) *hcl.Diagno
 	case w.kind == factWord:
 		return errorAt(call.NameRange, "Unknown here", "%s() asks about the state. It stands in the condition of a check.", call.Name)
 	default:
-		return errorAt(call.NameRange, "A secret may not be used here", "%s() gives a secret, and this is %s. %s", call.Name, u.what, whereSecretsFlow)
+		return errorAt(call.NameRange, "A secret may not be used here", "%s() gives a secret, and this is %s. %s", call.Name, u.what, u.secretsFlow())
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/cofferhq/coffer/lang/addr"
 )
 
 // Options are what a configuration may depend on besides its files.
@@ -74,7 +76,7 @@ type loader struct {
 
 	blocks    map[string]hclsyntax.Blocks // top-level blocks by type
 	functions map[string]function.Function
-	reader    cty.Type        // of age_recipient("age1…")
+	reader    cty.Type        // of age_recipient("age1…") and its like
 	words     map[string]word // every function name and what it is
 	vars      []string        // declared names, sorted
 	locals    []string
@@ -87,6 +89,7 @@ type loader struct {
 	defaults  defaultsBlock
 	rotations map[string]*hclsyntax.Block
 	apps      map[string]*app
+	objects   map[addr.Address]*Object
 
 	linted map[hclsyntax.Expression]bool // lint's answers
 	plain  map[hclsyntax.Expression]bool // isPlain's answers
@@ -99,8 +102,10 @@ func newLoader(dir string, o Options) *loader {
 		cfg:    &Config{Environments: map[string]*Environment{}, Files: map[string]*hcl.File{}},
 		blocks: map[string]hclsyntax.Blocks{},
 		apps:   map[string]*app{},
-		linted: map[hclsyntax.Expression]bool{},
-		plain:  map[hclsyntax.Expression]bool{},
+
+		objects: map[addr.Address]*Object{},
+		linted:  map[hclsyntax.Expression]bool{},
+		plain:   map[hclsyntax.Expression]bool{},
 	}
 }
 
@@ -118,7 +123,9 @@ func (l *loader) load() {
 	l.functions = functions(l.root)
 	l.words = l.vocabulary()
 	l.reader = readerCapsule()
-	l.functions["age_recipient"] = readerFunction("age_recipient", "recipient", l.reader)
+	for _, r := range readerSignatures() {
+		l.functions[r.name] = r.function(l.reader)
+	}
 	l.loadVariables()
 	l.loadLocals()
 
@@ -131,6 +138,7 @@ func (l *loader) load() {
 	l.declareApps()
 	l.loadApps()
 	l.findCycles()
+	l.loadObjects()
 
 	l.loadImports()
 	l.loadMoved()
@@ -180,6 +188,6 @@ func topLevelHint(name string) string {
 func topLevelBlocks() []string {
 	return []string{
 		"coffer", "variable", "locals", "provider", "environment", "defaults", "rotation", "app",
-		"import", "moved", "removed", "check",
+		"policy_document", "role", "mount", "import", "moved", "removed", "check",
 	}
 }

@@ -24,10 +24,12 @@ func TestLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, o, inputs := unpack(t, archive)
 			cfg, diags := Load(dir, o)
+			decoded, more := decodeNetwork(cfg, diags)
+			diags = append(diags, more...)
 
 			got := &txtar.Archive{Comment: archive.Comment, Files: inputs}
 			if !diags.HasErrors() {
-				got.Files = append(got.Files, txtar.File{Name: "want", Data: []byte(dump(cfg, true))})
+				got.Files = append(got.Files, txtar.File{Name: "want", Data: []byte(dump(cfg, true) + decoded)})
 			}
 			if len(diags) > 0 {
 				got.Files = append(got.Files, txtar.File{Name: "diagnostics", Data: []byte(printDiags(diags, dir))})
@@ -46,8 +48,8 @@ func TestLoad(t *testing.T) {
 }
 
 func TestEnoughCases(t *testing.T) {
-	if n := len(archives(t)); n < 120 {
-		t.Errorf("testdata has %d cases, want at least 120", n)
+	if n := len(archives(t)); n < 180 {
+		t.Errorf("testdata has %d cases, want at least 180", n)
 	}
 }
 

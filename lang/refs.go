@@ -163,6 +163,9 @@ func (l *loader) addressOf(expr hcl.Expression) (addr.Address, *hcl.Diagnostic) 
 	if err != nil {
 		return a, errorAt(expr.Range(), "Not an address", "%s. %s", err, form)
 	}
+	if a.App == "" && besideKinds()[a.Kind] != nil {
+		return a, besideAddress(a, expr.Range())
+	}
 	switch {
 	case a.App == "" || (a.Kind != "" && a.Kind != addr.KindSecret && a.Kind != addr.KindEnvFile):
 		return a, errorAt(expr.Range(), "Not an address", "This names no app, secret or env_file. %s", form)

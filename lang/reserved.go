@@ -42,16 +42,12 @@ func reservedBlock(typ string) string {
 // is the block around it, "" at the top of a file.
 func laterBlock(parent, typ string) string {
 	switch parent + "/" + typ {
-	case "/policy_document":
-		return "today the readers of a sops file are a policy block with age_recipient() in an app"
 	case "/dynamic_secret":
-		return "it needs the Vault provider; today a secret is generated once and rotated with a rotation block"
+		return "today a secret is generated once and rotated with a rotation block"
 	case "/encryption":
 		return "the state holds no value, so it needs none for that; keep the file where only your team reads it"
 	case "/policy_pack":
 		return "today a check block asserts rules about the configuration"
-	case "/role", "/mount", "/auth":
-		return "it needs the Vault provider; today write it with Vault's own tools"
 	case "app/external_secret", "app/sealed_secret", "app/kubernetes_secret":
 		return "it needs the Kubernetes provider; today write env_file \"NAME\" { data = { … } }, which has the same data"
 	case "secret/rollout", "app/rollout":
@@ -60,8 +56,6 @@ func laterBlock(parent, typ string) string {
 		return "today strategy = \"manual\" tells a person to set the new value where it is used"
 	case "rotation/rollout":
 		return "today restart the programs that use the secret after coffer apply"
-	case "provider/auth":
-		return "it needs the Vault provider; sops takes its identity from SOPS_AGE_KEY or SOPS_AGE_KEY_FILE"
 	}
 	return ""
 }
@@ -79,8 +73,7 @@ func laterArgument(what, name string) string {
 // not built yet.
 func laterReader(name string) bool {
 	switch name {
-	case "vault_approle", "vault_entity", "vault_group", "kubernetes_service_account", "aws_role",
-		"gcp_service_account", "azure_principal":
+	case "kubernetes_service_account", "aws_role", "gcp_service_account", "azure_principal":
 		return true
 	}
 	return false

@@ -129,6 +129,10 @@ func homeOf(typ, parent string) string {
 		}
 	case "assert":
 		return "inside a check block"
+	case "auth":
+		if parent == "" {
+			return `inside the provider block that signs in with it: provider "vault" { … }`
+		}
 	case "backend", "audit":
 		return "inside the coffer block"
 	case "validation":

@@ -249,7 +249,7 @@ func (s *scope) condition(expr hclsyntax.Expression, u usage) (holds, ok bool) {
 		s.report(errorAt(*at, "A condition may not depend on a secret", "Which branch holds must be known from the configuration alone. Use each.environment, variables and locals here."))
 		return false, false
 	}
-	u.secrets = false
+	u.secrets, u.credentials = false, false
 	v, ok := s.eval(expr, u)
 	if !ok {
 		return false, false

@@ -44,8 +44,10 @@ func (l *loader) vocabulary() map[string]word {
 		"manual":        {kind: manualWord},
 		"rotation_user": {kind: rotationUserWord},
 		"public":        {kind: publicWord},
-		"age_recipient": {kind: readerWord},
 	})
+	for _, r := range readerSignatures() {
+		words[r.name] = word{kind: readerWord}
+	}
 	for _, name := range factNames() {
 		words[name] = word{kind: factWord}
 	}
@@ -70,6 +72,16 @@ type usage struct {
 	secrets bool     // references to secrets, and sources
 	readers bool
 	facts   bool
+	// credentials allows from_env() and its like without any other secret.
+	credentials bool
+	flow        string // says what may stand here instead of a secret; "" is [whereSecretsFlow]
+}
+
+func (u usage) secretsFlow() string {
+	if u.flow != "" {
+		return u.flow
+	}
+	return whereSecretsFlow
 }
 
 func (u usage) allows(kind wordKind) bool {
@@ -80,6 +92,8 @@ func (u usage) allows(kind wordKind) bool {
 		return u.readers
 	case factWord:
 		return u.facts
+	case suppliedWord:
+		return u.secrets || u.credentials
 	default:
 		return u.secrets
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
-	"github.com/cofferhq/coffer/state"
 )
 
 // access compiles the policies into each store's own objects and makes every
@@ -42,14 +41,34 @@ func (b *builder) accessOn(store *Store, used map[*lang.Reader]bool) {
 	for _, r := range readers {
 		used[r] = true
 	}
+	policies := make(map[string]*lang.Policy, len(b.cfg.Policies))
+	for _, p := range b.cfg.Policies {
+		policies[p.Address.String()] = p
+	}
 	specs, err := store.CompileAccess(managed, grants)
 	if err != nil {
 		b.accessError(store, err, readers)
 		return
 	}
 	for _, spec := range specs {
-		b.object(store, spec)
+		c := &compiled{store: store, spec: spec, address: addr.ProviderObject(store.Ref(), spec.Ref.Kind, spec.Ref.Path)}
+		if p := policies[spec.Policy]; p != nil { // it stands for the policy
+			c.address, c.rng = p.Address, rangeOf(p.Range)
+			if !b.primarily(store, p) {
+				c.address = c.address.At(store.Ref()) // beside the one on the primary store
+			}
+		}
+		b.compile(c)
 	}
+}
+
+// primarily reports whether a policy is about primaries on a store, not only
+// about copies there.
+func (b *builder) primarily(store *Store, p *lang.Policy) bool {
+	return slices.ContainsFunc(p.Secrets, func(a addr.Address) bool {
+		r := b.d.byAddress[a]
+		return r != nil && r.Store == store.Ref()
+	})
 }
 
 // grants returns what the policies say about secrets on one store, and for
@@ -95,26 +114,4 @@ func (b *builder) accessError(store *Store, err error, readers []*lang.Reader) {
 		rng = rangeOf(readers[ae.Grant].Range)
 	}
 	b.fail(rng, fmt.Sprintf("the readers on %s cannot be granted", store.Ref()), err.Error())
-}
-
-// object adds a compiled object and ties its secrets to it.
-func (b *builder) object(store *Store, spec providers.ObjectSpec) {
-	o := &Resource{
-		Address:  addr.ProviderObject(store.Ref(), spec.Ref.Kind, spec.Ref.Path),
-		Location: addr.Location{Provider: store.Identity, Kind: spec.Ref.Kind, Path: spec.Ref.Path},
-		Store:    store.Ref(),
-		Role:     state.RoleObject,
-		Document: spec.Document,
-	}
-	for _, path := range spec.Paths {
-		r := b.d.byLocation[addr.Location{Provider: store.Identity, Kind: addr.KindSecret, Path: path}]
-		if r != nil {
-			r.Needs = append(r.Needs, o.Address)
-			o.Covers = append(o.Covers, r.Address)
-			if o.Range == nil {
-				o.Range = r.Range
-			}
-		}
-	}
-	b.add(o)
 }

@@ -176,7 +176,7 @@ func (x *differ) adopted(f *facts, reason Reason) *state.Entry {
 		e = state.Entry{
 			Fields: assumedFields(f.r, f.o.Meta.Fields), Inputs: x.inputs(f.r), Labels: f.r.Secret.Labels,
 			Description: f.r.Secret.Description, Protect: f.r.Protect, AcceptsOutside: f.r.AcceptsOutside(),
-			Requested: f.r.Secret.Generation, Class: f.r.Class, RotatedAt: x.o.Now,
+			Requested: f.r.Secret.Generation, Class: f.r.Class, RotatedAt: x.o.Now, Key: f.r.Key,
 		}
 	}
 	e.Address, e.Location, e.Role = f.r.Address, f.r.Location, f.r.Role
@@ -189,7 +189,7 @@ func (x *differ) adopted(f *facts, reason Reason) *state.Entry {
 		e.Generation = x.lastGeneration(f.r) + 1
 	case replaced:
 		e.Generation++
-		e.RotatedAt = x.o.Now
+		e.RotatedAt, e.Key = x.o.Now, f.r.Key
 		e.Fields = withLiveFields(f.r, f.o.Meta.Fields, e.Fields)
 	}
 	e.Version, e.Created, e.Envelope = f.o.Version(), f.o.Meta.Created, f.o.Meta.Envelope

@@ -24,7 +24,7 @@ type Auditor interface {
 
 // AuditEvent is one read or write of a value, about to happen.
 type AuditEvent struct {
-	Action   string // "read", "write", "delete", "reencrypt" (written anew under another key)
+	Action   string // "read", "write", "delete", "purge", "reencrypt" (written anew under another key)
 	Address  addr.Address
 	Location Location
 	Version  string
@@ -303,10 +303,29 @@ func (r *run) save(ctx context.Context) error {
 			r.Snapshot.Providers[ref] = s.Identity
 		}
 	}
+	r.incarnate(ctx)
 	if err := r.Session.Save(ctx, r.Snapshot); err != nil {
 		return fmt.Errorf("the changes were made and journalled, but the state could not be saved: %w", err)
 	}
 	return nil
+}
+
+// incarnate records what each store's secrets lie in. One that this run made is
+// asked for; where that is not told, the next save does.
+func (r *run) incarnate(ctx context.Context) {
+	maps.DeleteFunc(r.Snapshot.Incarnations, func(ref, _ string) bool { return r.Snapshot.Providers[ref] == "" })
+	for ref, s := range r.Stores {
+		if s.Incarnation == "" && s.Err == nil {
+			s.Incarnation, _ = s.Provider.Incarnation(ctx)
+		}
+		if s.Incarnation == "" {
+			continue
+		}
+		if r.Snapshot.Incarnations == nil {
+			r.Snapshot.Incarnations = map[string]string{}
+		}
+		r.Snapshot.Incarnations[ref] = s.Incarnation
+	}
 }
 
 // definite reports whether an error proves that nothing happened.

@@ -3,7 +3,6 @@ package planner
 import (
 	"fmt"
 
-	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner/fingerprint"
 	"github.com/cofferhq/coffer/state"
 )
@@ -23,7 +22,8 @@ type facts struct {
 	recordedVersion string
 	// interrupted: an earlier run left an intent here that did not land.
 	interrupted bool
-	// again is the action of that intent.
+	// again is the action of that intent, where what is live is what it started
+	// from.
 	again Action
 }
 
@@ -68,6 +68,7 @@ func (x *differ) facts(r *Resource) *facts {
 	if here != nil {
 		f.recordedVersion = here.Version
 	}
+	f.o.Meta.Fields = openFields(f.o.Meta.Fields, keysOf(r, here)...)
 	x.settleIn(f, here)
 	if r.IsReplica() {
 		p := x.outcome(r.Address.Primary())
@@ -130,6 +131,18 @@ func (x *differ) whose(marks bool, o *Observation) whose {
 	return anothers
 }
 
+// owner says whose it is that lies at f's place. What has no room for a mark is
+// ours when the state has it, or when it is what is wanted anyway.
+func (x *differ) owner(f *facts) whose {
+	if o := f.o.Object; o != nil && o.NoMark {
+		if f.recorded() || o.Document == f.r.Document {
+			return ours
+		}
+		return nobodys
+	}
+	return x.whose(f.store.marks, &f.o)
+}
+
 // change starts a Change for f.
 func (f *facts) change(action Action, reason Reason, format string, args ...any) *Change {
 	c := &Change{
@@ -184,17 +197,20 @@ func rowNew(x *differ, f *facts) (outcome, bool) {
 }
 
 func rowAdoptOurs(x *differ, f *facts) (outcome, bool) {
-	if f.e != nil || x.whose(f.store.marks, &f.o) != ours {
+	if f.e != nil || x.owner(f) != ours {
 		return outcome{}, false
 	}
 	if f.r.Import != nil {
 		return x.adopt(f, ReasonImported, ""), true
 	}
+	if f.o.Object != nil && f.o.Object.NoMark {
+		return x.adopt(f, ReasonImported, "exists already, as it is declared"), true
+	}
 	return x.adopt(f, ReasonStateLost, "exists and is ours, but the state does not have it"), true
 }
 
 func rowImport(x *differ, f *facts) (outcome, bool) {
-	who := x.whose(f.store.marks, &f.o)
+	who := x.owner(f)
 	wanted := f.r.Import != nil || f.r.Class == state.ClassManual
 	takes := who == nobodys || who == anothers && x.o.TakeOver && f.r.Import != nil
 	if !f.o.Exists || !wanted || !takes {
@@ -207,12 +223,17 @@ func rowStranger(x *differ, f *facts) (outcome, bool) {
 	if f.e != nil {
 		return outcome{}, false
 	}
-	owner, way := "by nobody", fmt.Sprintf("Adopt it with an import block, or: coffer import '%s' %s", f.r.Address, f.r.Location.Path)
+	id := f.place(x)
+	owner, way := "by nobody", fmt.Sprintf("Adopt it with an import block, or: coffer import '%s' %s", f.r.Address, shellWord(id))
 	if mark := f.o.Attributes().Mark; mark.Project != "" {
-		owner, way = fmt.Sprintf("by project %q", mark.Project), fmt.Sprintf("Set another path, or take it over with: coffer import -take-over '%s' %s", f.r.Address, f.r.Location.Path)
+		owner, way = fmt.Sprintf("by project %q", mark.Project), fmt.Sprintf("Set another path, or take it over with: coffer import -take-over '%s' %s", f.r.Address, shellWord(id))
+	}
+	what := "secret at"
+	if f.r.IsObject() {
+		what = f.r.Location.Kind
 	}
 	return x.refuse(f, fmt.Sprintf("%s exists already, managed %s", f.r.Address, owner),
-		fmt.Sprintf("There is a secret at %q on %s. %s", f.r.Location.Path, f.r.Store, way)), true
+		fmt.Sprintf("There is a %s %q on %s. %s", what, id, f.r.Store, way)), true
 }
 
 func rowMissing(x *differ, f *facts) (outcome, bool) {
@@ -226,16 +247,19 @@ func rowMissing(x *differ, f *facts) (outcome, bool) {
 }
 
 func rowMarkLost(x *differ, f *facts) (outcome, bool) {
-	who := x.whose(f.store.marks, &f.o)
+	who := x.owner(f)
 	if !f.recorded() || who == ours {
 		return outcome{}, false
+	}
+	if who == nobodys && f.again != "" && !f.changed() { // nobody wrote since: that run had not come to its mark
+		return x.adopt(f, ReasonInterrupted, "our mark is written, which the interrupted run did not come to"), true
 	}
 	if who == nobodys && x.settles(f.r.Address, SettleAccept) {
 		return x.adopt(f, ReasonMarkLost, "our mark is written again"), true
 	}
 	if who == anothers {
 		return f.conflict(ReasonMarkLost, "now carries the mark of project %q: `coffer import -take-over %s %s` takes it back",
-			f.o.Attributes().Mark.Project, quoteArg(f.r.Address), f.r.Location.Path), true
+			f.o.Attributes().Mark.Project, quoteArg(f.r.Address), shellWord(f.place(x))), true
 	}
 	return f.conflict(ReasonMarkLost, "our mark is gone: somebody replaced it. `coffer accept %s` makes it ours again", quoteArg(f.r.Address)), true
 }
@@ -347,20 +371,5 @@ func rowSame(x *differ, f *facts) (outcome, bool) {
 			}
 		}
 	}
-	return x.same(f), true
+	return x.rekeyed(f, x.same(f)), true
 }
-
-// whoWhen says who changed a version and when, as far as the platform tells.
-func whoWhen(o *Observation) string {
-	text := "changed outside"
-	if o.Meta.ChangedBy != "" {
-		text += " by " + o.Meta.ChangedBy
-	}
-	if !o.Meta.Created.IsZero() {
-		text += " at " + o.Meta.Created.UTC().Format("2006-01-02 15:04:05 MST")
-	}
-	return text
-}
-
-// quoteArg prints an address as one shell word.
-func quoteArg(a addr.Address) string { return "'" + a.String() + "'" }

@@ -23,14 +23,21 @@ type Resource struct {
 	// Secret is the block, shared by the primary and its replicas; nil for an
 	// object.
 	Secret *lang.Secret
+	// Key is the field that a single value is kept as on its store; "" leaves
+	// that to the platform.
+	Key string
 	// Document is the content of an object, and Covers the secrets that it
-	// decides who can read.
+	// decides who can read. Reads says in words what a reader gets by it.
 	Document string
 	Covers   []addr.Address
-	Class    string
-	Protect  bool
+	Reads    string
+	// Holds: all secrets of the store lie in this object.
+	Holds   bool
+	Class   string
+	Protect bool
 	// Needs are the secrets whose values this one is made of, and the objects
-	// that decide who can read it; each as a primary address.
+	// that decide who can read it or that it lies in; of an object those that it
+	// is made of. Each as the address that it has in Desired.
 	Needs  []addr.Address
 	Import *lang.Import
 	Range  *Range
@@ -69,6 +76,7 @@ type Desired struct {
 
 	byAddress  map[addr.Address]*Resource
 	byLocation map[addr.Location]*Resource
+	patches    map[string]bool // stores that can change one field alone, by reference
 }
 
 // At returns the resource of an address, nil where there is none.
@@ -92,16 +100,25 @@ func Desire(cfg *lang.Config, stores Stores) (*Desired, []Diagnostic) {
 			Environments: slices.Sorted(maps.Keys(cfg.Environments)),
 			Resources:    make([]*Resource, 0, n),
 			byAddress:    make(map[addr.Address]*Resource, n), byLocation: make(map[addr.Location]*Resource, n),
+			patches: map[string]bool{},
 		},
+		objects: map[addr.Location]*compiled{},
 	}
-	if len(cfg.Secrets) == 0 && len(cfg.Removed) == 0 {
+	for ref, store := range stores {
+		b.d.patches[ref] = store.CanPatch()
+	}
+	if len(cfg.Secrets) == 0 && len(cfg.Objects) == 0 && len(cfg.Removed) == 0 {
 		b.fail(nil, "the configuration declares no secret",
 			"An empty configuration never means \"delete everything\". Declare an app with a secret, or a removed block for what is to go.")
 	}
+	b.instances()
 	for _, s := range cfg.Secrets {
 		b.secret(s)
 	}
+	b.declare()
 	b.access()
+	b.addObjects()
+	b.containers()
 	b.imports()
 	b.order()
 	return b.d, b.diags
@@ -112,6 +129,9 @@ type builder struct {
 	stores Stores
 	d      *Desired
 	diags  []Diagnostic
+
+	objects map[addr.Location]*compiled
+	inOrder []*compiled
 }
 
 func (b *builder) fail(r *Range, summary, detail string) {
@@ -149,6 +169,10 @@ func (b *builder) place(s *lang.Secret, ref string) *Resource {
 			fmt.Sprintf("Its store is %q, and no such provider is configured. Add a provider block, or set store on the environment.", ref))
 		return nil
 	}
+	if s.Format == "raw" && !s.Single {
+		b.fail(rangeOf(s.Range), fmt.Sprintf("%s cannot be kept as raw bytes", s.Address), "It has fields, and format = \"raw\" is for a single value. Take the format out.")
+		return nil
+	}
 	path, err := store.path(s)
 	if err != nil {
 		b.fail(rng, fmt.Sprintf("%s cannot be kept on %s", s.Address, ref), err.Error())
@@ -159,6 +183,7 @@ func (b *builder) place(s *lang.Secret, ref string) *Resource {
 		Location: addr.Location{Provider: store.Identity, Kind: addr.KindSecret, Path: path},
 		Store:    ref,
 		Secret:   s,
+		Key:      sealedKey(store, s),
 		Protect:  s.Protect,
 		Range:    rangeOf(s.Range),
 	}
@@ -181,7 +206,7 @@ func (b *builder) add(r *Resource) {
 func (b *builder) imports() {
 	for _, im := range b.cfg.Imports {
 		to := im.To
-		if r := b.d.byAddress[to]; r != nil && im.Store != "" && im.Store != r.Store {
+		if r := b.d.byAddress[to]; r != nil && !r.IsObject() && im.Store != "" && im.Store != r.Store {
 			to = to.At(im.Store)
 		}
 		r := b.d.byAddress[to]
@@ -190,9 +215,12 @@ func (b *builder) imports() {
 				"An import block adopts what exists for a secret that is declared: declare it, or take the block out.")
 			continue
 		}
-		if im.ID != r.Location.Path {
-			b.fail(rangeOf(im.Range), fmt.Sprintf("%q is not where %s lives", im.ID, to),
-				fmt.Sprintf("It lives at %q. To adopt the one at %q, write in its block: path = %q", r.Location.Path, im.ID, im.ID))
+		if written := b.stores[r.Store].written(r.Location); im.ID != written {
+			way := fmt.Sprintf("To adopt the one at %q, write in its block: path = %q", im.ID, im.ID)
+			if r.IsObject() {
+				way = "An object is imported under its own name."
+			}
+			b.fail(rangeOf(im.Range), fmt.Sprintf("%q is not where %s lives", im.ID, to), fmt.Sprintf("It lives at %q. %s", written, way))
 			continue
 		}
 		r.Import = im

@@ -77,6 +77,8 @@ func Diff(d *Desired, s *state.Snapshot, live *Live, stores Stores, o DiffOption
 	for _, e := range x.unwanted() {
 		x.leftover(e)
 	}
+	x.objectsLast()
+	x.backInTime()
 	x.strangers()
 	x.finish()
 	x.plan.Checks = EvaluateChecks(d, s, x.plan, o.Now)
@@ -370,25 +372,6 @@ func (x *differ) partialNote() []Note {
 		return nil
 	}
 	return []Note{{Reason: ReasonNotChecked, Text: "the stores were not asked: this shows the state only, and cannot be applied"}}
-}
-
-// onlyRotations keeps rotations and what follows from them, as far as nothing
-// that is left out has to come first.
-func onlyRotations(all []Change) []Change {
-	keep, missing := map[Key]bool{}, map[Key]bool{}
-	kept := []Change{}
-	for _, c := range all { // in dependency order: what follows comes after
-		follows := slices.ContainsFunc(c.DependsOn, func(k Key) bool { return keep[k] })
-		lacks := slices.ContainsFunc(c.DependsOn, func(k Key) bool { return missing[k] })
-		if !lacks && (c.Action == Rotate || follows && c.Action == Update) {
-			keep[c.Key()] = true
-			c.DependsOn = slices.DeleteFunc(slices.Clone(c.DependsOn), func(k Key) bool { return !keep[k] })
-			kept = append(kept, c)
-			continue
-		}
-		missing[c.Key()] = c.Role != state.RoleObject && c.Action != Update && c.Action != Rename
-	}
-	return kept
 }
 
 // Add counts n changes of one action.

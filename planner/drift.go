@@ -48,6 +48,12 @@ func DetectDrift(d *Desired, s *state.Snapshot, live *Live, stores Stores, o Dif
 		}
 	}
 	rep.Drift = append(rep.Drift, x.orphanDrift()...)
+	back := x.setBack()
+	for _, ref := range slices.Sorted(maps.Keys(back)) {
+		rep.Diagnostics = append(rep.Diagnostics, Diagnostic{
+			Severity: SeverityWarning, Address: &back[ref].first.Address, Summary: "store " + ref + " went back in time", Detail: back[ref].detail(ref),
+		})
+	}
 	slices.SortStableFunc(rep.Drift, func(a, b Drift) int { return a.Address.Compare(b.Address) })
 	rep.Diagnostics = append(rep.Diagnostics, x.plan.Diagnostics...)
 	rep.Checks = EvaluateChecks(d, s, x.plan, o.Now)
@@ -73,6 +79,9 @@ func (x *differ) driftOf(e *state.Entry, store *Store, verified Verified) []Drif
 	if e.Version == "" {
 		return nil
 	}
+	if !o.Exists && e.Location.Kind == kindBinding {
+		return one(drift, DriftGrantRemoved, "%s was taken away", x.reads(e))
+	}
 	if !o.Exists {
 		return one(drift, DriftMissing, "gone from its store")
 	}
@@ -81,7 +90,10 @@ func (x *differ) driftOf(e *state.Entry, store *Store, verified Verified) []Drif
 		return one(drift, DriftMissing, "deleted, and kept by the platform until %s", o.Meta.Purged.UTC().Format(time.RFC3339))
 	}
 	if e.Role == state.RoleObject {
-		return objectDrift(drift, e.Document, o.document())
+		return x.objectDrift(drift, e, store, &o)
+	}
+	if wentBack(e, &o) && !store.Capabilities().EventuallyConsistent {
+		return one(drift, DriftSuperseded, "made at %s, before the recorded version: its store went back in time", o.Meta.Created.UTC().Format("2006-01-02 15:04:05 MST"))
 	}
 	if verified != nil {
 		if found, told := verifiedDrift(drift, verified, e, &o); told {
@@ -139,13 +151,33 @@ func (x *differ) attributeDrift(d Drift, e *state.Entry, store *Store, o *Observ
 	return nil
 }
 
+// Kinds of objects whose text is one thing. In the text of others, each line is
+// a reader.
+const (
+	kindPolicy  = "policy"
+	kindRole    = "role"
+	kindMount   = "mount"
+	kindBinding = "binding"
+)
+
+// reads says who reads what by an object, for people.
+func (x *differ) reads(e *state.Entry) string {
+	if r := x.d.byLocation[e.Location]; r != nil && r.Reads != "" {
+		return r.Reads
+	}
+	return e.Location.Path
+}
+
 // objectDrift compares documents; for what a provider compiles from readers,
 // each line is one grant.
-func objectDrift(d Drift, recorded, live string) []Drift {
-	if recorded == live {
+func (x *differ) objectDrift(d Drift, e *state.Entry, store *Store, o *Observation) []Drift {
+	recorded, live := e.Document, o.document()
+	switch kind := e.Location.Kind; {
+	case recorded == live && store.KeepsAttributes() && !o.Object.NoMark && o.Attributes().Mark.Project != x.d.Project:
+		return one(d, DriftMetadata, "our mark is gone: somebody replaced it")
+	case recorded == live:
 		return nil
-	}
-	if d.Address.Provider == "" {
+	case d.Address.Provider == "", kind == kindPolicy, kind == kindRole, kind == kindMount, kind == kindBinding:
 		return one(d, DriftDocument, "the text was changed")
 	}
 	var out []Drift
@@ -246,6 +278,9 @@ func (v *Verifier) one(ctx context.Context, store *Store, e *state.Entry) (finge
 	value, err := store.Read(ctx, e.Location.Path, "")
 	if err != nil {
 		return fingerprint.NotComparable, err
+	}
+	if value, err = open(value, e.Address, keysOf(nil, e)...); err != nil {
+		return fingerprint.Different, nil // somebody wrote it in another form
 	}
 	return v.compare(e, value)
 }

@@ -210,7 +210,11 @@ func (r *run) alone(ctx context.Context, s *step) {
 		} else if res.Err == nil && s.store.KeepsAttributes() {
 			res.Meta, res.Err = s.store.SetAttributes(ctx, s.loc.Path, res.Meta.Version, r.attributes(s))
 		}
-	case c.Action == Forget, !s.sets() && c.From == nil && !s.isObject() && c.Action != Delete, c.Action == Rename && !s.sets():
+	case c.Action == Forget && s.isObject(): // its text stays, our mark goes
+		res.Object, res.Err = s.store.WriteObject(ctx, providers.ObjectRequest{
+			Ref: providers.ObjectRef{Kind: s.loc.Kind, Path: s.loc.Path}, Document: s.live.document(), OpID: s.op, IfVersion: c.VersionFrom,
+		})
+	case c.Action == Forget, !s.sets() && c.From == nil && !s.isObject() && c.Action != Delete, c.Action == Rename && !s.sets() && !s.isObject():
 		res.Meta, res.Err = s.store.SetAttributes(ctx, s.loc.Path, r.base(s), r.attributes(s))
 	default:
 		res = r.write(ctx, s, r.base(s))
@@ -278,13 +282,22 @@ func (r *run) operation(ctx context.Context, s *step) (providers.Operation, erro
 		return providers.Operation{}, err
 	}
 	req := &providers.WriteRequest{
-		Path: s.loc.Path, Value: made.value, OpID: s.op, IfVersion: r.base(s), Attributes: r.attributes(s),
+		Path: s.loc.Path, Value: s.res.seal(made.value), OpID: s.op, IfVersion: r.base(s), Attributes: r.attributes(s),
 	}
+	req.KeepAttributes = s.keepsAttributes(req.Attributes)
 	if made.whole {
 		return providers.Operation{Write: req}, nil
 	}
 	req.Drop = drop
 	return providers.Operation{Patch: req}, nil
+}
+
+// keepsAttributes reports whether what is live carries the wanted attributes
+// already, all settings included.
+func (s *step) keepsAttributes(want providers.Attributes) bool {
+	live := s.live.Meta
+	return s.live.Exists && !live.IsDeleted() && len(live.Outdated) == 0 && live.Attributes.Mark == want.Mark &&
+		live.Attributes.Description == want.Description && maps.Equal(live.Attributes.Labels, want.Labels)
 }
 
 func (r *run) audit(ctx context.Context, s *step, action string) error {

@@ -152,7 +152,7 @@ func (x *differ) byMark(r *Resource, names []addr.Address) *state.Entry {
 		meta := x.live.At(loc).Meta
 		return &state.Entry{
 			Address: a, Location: loc, Role: state.RolePrimary, Version: meta.Version, Created: meta.Created, Envelope: meta.Envelope,
-			Generation: x.lastGeneration(r) + 1, Class: r.Class, Fields: assumedFields(r, meta.Fields), Inputs: x.inputs(r), Labels: meta.Attributes.Labels,
+			Generation: x.lastGeneration(r) + 1, Class: r.Class, Fields: assumedFields(r, openFields(meta.Fields, keysOf(r, nil)...)), Key: r.Key, Inputs: x.inputs(r), Labels: meta.Attributes.Labels,
 			Description: meta.Attributes.Description, Protect: meta.Attributes.Mark.Protected, RotatedAt: x.o.Now,
 			AcceptsOutside: r.AcceptsOutside(), Requested: r.Secret.Generation,
 		}

@@ -89,7 +89,7 @@ func (l *leaving) decide() *Change {
 	if l.o.Err != nil {
 		return l.change(Unknown, l.o.Reason(), "%v", l.o.Err)
 	}
-	ourWrite := false
+	ourWrite, unmarked := false, false
 	if p := e.Pending; p != nil {
 		if h := x.s.Holder; h != nil {
 			return l.change(Unknown, ReasonInProgress, "%s of %s is running since %s", h.Operation, h.Who, h.Since.UTC().Format("15:04:05 MST"))
@@ -98,6 +98,7 @@ func (l *leaving) decide() *Change {
 			return l.change(Unknown, ReasonInterrupted, "a write may still arrive until %s: run again then", until.UTC().Format("15:04:05 MST"))
 		}
 		ourWrite = landed(p, &l.o) || atBase(p, &l.o)
+		unmarked = ourWrite && Action(p.Action) != Forget
 	}
 	forget := l.removed != nil && !l.removed.Destroy
 	reason := l.reason()
@@ -106,7 +107,9 @@ func (l *leaving) decide() *Change {
 		return l.change(Forget, reason, "not there any more")
 	case l.o.Meta.IsDeleted():
 		return l.change(Forget, reason, "deleted already")
-	case x.whose(l.facts.marks, &l.o) != ours, l.anothersMark():
+	case l.owner() == nobodys && unmarked && !forget:
+		return l.unmarked()
+	case l.owner() != ours, l.anothersMark():
 		return l.change(Forget, reason, "what is there is marked as something else")
 	}
 	changed := versionDiffers(e, &l.o) && !ourWrite && !opIsOurs(l.o.Meta.OpID, x.d.Project)
@@ -131,6 +134,34 @@ func (l *leaving) decide() *Change {
 	c := l.change(Delete, reason, "")
 	c.Confirmed = l.removed != nil && l.removed.Destroy
 	return c
+}
+
+// owner says whose it is that is live; what has no room for a mark is ours by
+// the entry.
+func (l *leaving) owner() whose {
+	if o := l.o.Object; o != nil && o.NoMark {
+		if l.e.Version != "" || l.e.Pending != nil && landed(l.e.Pending, &l.o) {
+			return ours
+		}
+		return nobodys
+	}
+	return l.x.whose(l.facts.marks, &l.o)
+}
+
+// unmarked: an interrupted run of ours wrote it, as the state says, and did not
+// come to its mark. The state alone is no reason to delete anything, and to
+// forget it would leave it with nobody, so a person decides.
+func (l *leaving) unmarked() *Change {
+	switch {
+	case l.removed != nil && !l.e.Protect: // a reviewed block names it
+		c := l.change(Delete, l.reason(), "")
+		c.Confirmed = true
+		return c
+	case l.x.settles(l.e.Address, SettleAccept):
+		return l.change(Adopt, ReasonInterrupted, "our mark is written, which the interrupted run did not come to")
+	}
+	return l.change(Conflict, ReasonInterrupted, "an apply of ours was interrupted before it could mark it, and its block is gone: "+
+		"put the block back to keep it, or `coffer accept %s` and delete it then, or forget it with a removed block and destroy = false", quoteArg(l.e.Address))
 }
 
 // anothersMark reports whether what is live carries our mark for another
@@ -224,5 +255,9 @@ func (x *differ) guess(store *Store, path string, meta providers.Meta) (addr.Add
 func (x *differ) mark(r *Resource) providers.Mark { return markOf(x.d.Project, r) }
 
 func markOf(project string, r *Resource) providers.Mark {
-	return providers.Mark{Project: project, Address: providers.AddressHash(r.Address.Primary().String()), Protected: r.Protect}
+	a := r.Address.Primary()
+	if a.Provider != "" {
+		a.Provider = "-" // an alias may be renamed, and is no part of what it is
+	}
+	return providers.Mark{Project: project, Address: providers.AddressHash(a.String()), Protected: r.Protect}
 }

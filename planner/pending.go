@@ -29,6 +29,9 @@ func rowPending(x *differ, f *facts) (outcome, bool) {
 	}
 	until := p.Started.Add(f.store.Settle)
 	switch {
+	case landed(p, &f.o) && f.o.Meta.IsDeleted(): // written, and deleted since
+		f.e, f.interrupted = f.landedEntry(p), true
+		return x.resolveAgain(f, e)
 	case landed(p, &f.o):
 		return x.adoptLanded(f, p), true
 	case (atBase(p, &f.o) || !f.o.Exists) && f.store.Settle > 0 && x.o.Now.Before(until):
@@ -94,15 +97,17 @@ func (x *differ) before(f *facts) {
 	x.settleIn(f, withoutIntent(f.e))
 }
 
-// adoptLanded takes over the entry that the intent prepared.
-func (x *differ) adoptLanded(f *facts, p *state.Intent) outcome {
+// landedEntry is the entry that the intent prepared, of what is live.
+func (f *facts) landedEntry(p *state.Intent) *state.Entry {
 	next := *p.Next
 	next.Version, next.Created, next.Envelope = f.o.Version(), f.o.Meta.Created, f.o.Meta.Envelope
-	f.e = &next
-	f.interrupted = true
-	if next.Address != f.r.Address {
-		f.e.Address = f.r.Address
-	}
+	next.Address = f.r.Address
+	return &next
+}
+
+// adoptLanded takes over the entry that the intent prepared.
+func (x *differ) adoptLanded(f *facts, p *state.Intent) outcome {
+	f.e, f.interrupted = f.landedEntry(p), true
 	return x.onward(f, Adopt, ReasonInterrupted, "written by the interrupted run")
 }
 

@@ -23,7 +23,7 @@ func rowReplica(x *differ, f *facts) (outcome, bool) {
 		}
 		return x.copyFrom(f, Create, reason), true
 	}
-	if x.whose(f.store.marks, &f.o) != ours {
+	if x.owner(f) != ours {
 		return outcome{}, false // the rows on marks decide
 	}
 	if !settled {
@@ -38,8 +38,10 @@ func rowReplica(x *differ, f *facts) (outcome, bool) {
 		return x.copyFrom(f, Update, ReasonReplicaBehind), true
 	case f.e.Role != state.RoleReplica || f.e.Address != f.r.Address:
 		return outcome{}, false // rename
+	case f.e.Key != f.r.Key && f.r.Secret.Single:
+		return x.copyFrom(f, Update, ReasonMetadataChanged), true
 	case x.metadataDiffers(f):
-		return outcome{change: f.change(Update, ReasonMetadataChanged, ""), generation: want}, true
+		return outcome{change: x.metadataUpdate(f), generation: want}, true
 	}
 	return outcome{generation: want}, true
 }

@@ -221,7 +221,17 @@ func (v *resolver) copied(ctx context.Context, s *step, m *making) (secret.Value
 	if err := v.auditRead(ctx, from.Address, from.Location, version, s.op); err != nil {
 		return secret.Value{}, err
 	}
-	return readVersion(ctx, store, from.Location.Path, version)
+	value, err := readVersion(ctx, store, from.Location.Path, version)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	return v.run.open(value, from.Address, from.Location)
+}
+
+// open takes a value out of the form in which it lies at a place.
+func (r *run) open(value secret.Value, a addr.Address, at Location) (secret.Value, error) {
+	res := r.Desired.On(addr.Location{Provider: r.Stores[at.Provider].Identity, Kind: at.Kind, Path: at.Path})
+	return open(value, a, keysOf(res, r.entryAt(at))...)
 }
 
 // readVersion reads exactly one version. A store without older versions can
@@ -250,7 +260,11 @@ func (v *resolver) read(ctx context.Context, r *Resource, version string) (secre
 	if err := v.auditRead(ctx, r.Address, at, version, ""); err != nil {
 		return secret.Value{}, err
 	}
-	return readVersion(ctx, v.run.Stores[r.Store], r.Location.Path, version)
+	value, err := readVersion(ctx, v.run.Stores[r.Store], r.Location.Path, version)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	return v.run.open(value, r.Address, at)
 }
 
 func (v *resolver) auditRead(ctx context.Context, a addr.Address, at Location, version, op string) error {

@@ -16,7 +16,7 @@ func rowSoftDeleted(x *differ, f *facts) (outcome, bool) {
 	if !f.o.Meta.Purged.IsZero() {
 		until = " until " + f.o.Meta.Purged.UTC().Format("2006-01-02 15:04 MST")
 	}
-	if x.whose(f.store.marks, &f.o) != ours || !x.wasOwn(f) {
+	if x.owner(f) != ours || !x.wasOwn(f) {
 		return x.refuse(f, fmt.Sprintf("the name of %s is taken%s", f.r.Address, until),
 			fmt.Sprintf("A deleted secret at %q on %s still holds it, and it is not this one. Wait, purge it there, or set another path.", f.r.Location.Path, f.r.Store)), true
 	}

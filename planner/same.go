@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cofferhq/coffer/lang"
@@ -17,10 +19,7 @@ import (
 // what differs, rotate what is due, else nothing.
 func (x *differ) same(f *facts) outcome {
 	if f.r.IsObject() {
-		if f.o.document() == f.r.Document {
-			return outcome{}
-		}
-		return outcome{change: f.change(Update, ReasonMetadataChanged, "")}
+		return x.sameObject(f)
 	}
 	if out, ok := x.settleInterrupted(f); ok {
 		return out
@@ -44,12 +43,62 @@ func (x *differ) same(f *facts) outcome {
 	x.noteWaiting(f, waiting)
 	out := outcome{generation: f.generation(), blockedFields: waiting}
 	if metadata || x.metadataDiffers(f) {
-		out.change = f.change(Update, ReasonMetadataChanged, "")
-		if !f.store.marks {
-			out.change.Detail = "recorded in the state only; in " + f.r.Store + " nothing changes"
-		}
+		out.change = x.metadataUpdate(f)
 	}
 	return out
+}
+
+// metadataUpdate brings what stands beside a value in line.
+func (x *differ) metadataUpdate(f *facts) *Change {
+	c := f.change(Update, ReasonMetadataChanged, "")
+	switch {
+	case !f.store.marks:
+		c.Detail = "recorded in the state only; in " + f.r.Store + " nothing changes"
+	case len(f.o.Meta.Outdated) > 0:
+		c.Detail = "not kept as provider " + f.r.Store + " says: " + strings.Join(f.o.Meta.Outdated, ", ")
+	}
+	return c
+}
+
+// sameObject is same for an object: its text is at hand.
+func (x *differ) sameObject(f *facts) outcome {
+	marked := f.store.marks && x.live.Refreshed && f.o.Object != nil && !f.o.Object.NoMark
+	switch {
+	case f.o.document() != f.r.Document && f.e != nil && f.e.Document == f.r.Document:
+		return outcome{change: f.change(Update, ReasonChangedOutside, "%s", whoWhen(&f.o))}
+	case f.o.document() != f.r.Document,
+		f.e != nil && f.r.Protect != f.e.Protect,
+		marked && f.o.Attributes().Mark != x.mark(f.r):
+		return outcome{change: f.change(Update, ReasonMetadataChanged, "")}
+	}
+	return outcome{}
+}
+
+// rekeyed adds to what the "same version" row wants that a single value goes
+// from one field to another: it is read and written again, in one version.
+func (x *differ) rekeyed(f *facts, out outcome) outcome {
+	if f.r.Secret == nil || !f.r.Secret.Single || f.e.Key == f.r.Key || f.e.Version == "" || out.blocked != "" {
+		return out
+	}
+	c := out.change
+	switch {
+	case c == nil:
+		c = f.change(Update, ReasonMetadataChanged, "")
+	case c.Action != Update || len(c.Fields) > 0: // the value is written anyway
+		return out
+	}
+	c.Detail = "its key becomes " + keyName(f.r.Key) + ", it was " + keyName(f.e.Key)
+	c.From = &From{Address: f.r.Address, Location: c.Location, Version: f.o.Version()}
+	c.ReadsValue = true
+	out.change, out.whole = c, true
+	return out
+}
+
+func keyName(key string) string {
+	if key == "" {
+		return "the platform's own"
+	}
+	return strconv.Quote(key)
 }
 
 // windowOpen reports whether a due rotation may happen now.
@@ -234,7 +283,7 @@ func (x *differ) metadataDiffers(f *facts) bool {
 		return false
 	}
 	a := f.o.Meta.Attributes
-	return !maps.Equal(a.Labels, s.Labels) || a.Description != s.Description || a.Mark != x.mark(f.r)
+	return len(f.o.Meta.Outdated) > 0 || !maps.Equal(a.Labels, s.Labels) || a.Description != s.Description || a.Mark != x.mark(f.r)
 }
 
 // due reports whether the value is older than its rotation allows, in words.

@@ -122,6 +122,12 @@ func (r *run) fail(s *step, err error, unknown bool) {
 	r.finished(s.change, err, "")
 }
 
+// lacksMark reports whether what is live is a secret that carries nobody's mark,
+// on a store that keeps marks.
+func (s *step) lacksMark() bool {
+	return !s.isObject() && s.store.KeepsAttributes() && s.live.Attributes().Mark.Project == ""
+}
+
 func (r *run) skip(s *step, why string) {
 	r.clear(s)
 	r.finished(s.change, nil, why)
@@ -129,13 +135,14 @@ func (r *run) skip(s *step, why string) {
 
 // clear takes the intent of a step that changed nothing out of the journal. An
 // intent that was there before this run, and is not settled, comes back as it
-// was.
+// was; so does one that landed without our mark, since it alone says whose that
+// is.
 func (r *run) clear(s *step) {
 	if s.stateOnly {
 		return
 	}
 	rec := state.Record{Kind: state.RecordRefused, Location: s.loc}
-	if s.before != nil && !s.landedBefore() {
+	if s.before != nil && (!s.landedBefore() || s.lacksMark()) {
 		rec = state.Record{Kind: state.RecordIntent, Location: s.loc, Intent: s.before, Entry: s.old}
 	}
 	r.record(rec)

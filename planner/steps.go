@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -45,6 +44,7 @@ func (r *run) prepareSteps(live *Live) error {
 		if c.ConfigDigest != "" {
 			s.res = r.Desired.On(s.loc)
 		}
+		s.live.Meta.Fields = openFields(s.live.Meta.Fields, keysOf(s.res, s.old)...)
 		op, err := newOp(r.Rand, r.Desired.Project)
 		if err != nil {
 			return err
@@ -77,11 +77,30 @@ func (s *step) effectless(project string) bool {
 	case Forget: // takes our mark off what stays, and off nothing else
 		return !marks || !s.live.Exists || s.live.Meta.IsDeleted() || s.live.Attributes().Mark.Project != project
 	case Adopt, Rename:
-		return len(c.Fields) == 0 && (!marks || s.res == nil || s.res.IsObject())
+		marked := s.res == nil && (s.isObject() || s.live.Attributes().Mark.Project == project) || s.res != nil && s.res.IsObject() && s.stands(project)
+		return len(c.Fields) == 0 && (!marks || marked)
 	case Update:
-		return s.res != nil && !s.res.IsObject() && len(c.Fields) == 0 && c.From == nil && !marks
+		if s.res != nil && s.res.IsObject() {
+			return s.stands(project)
+		}
+		return s.res != nil && len(c.Fields) == 0 && c.From == nil && !marks
 	}
 	return false
+}
+
+// stands reports whether a live object is as it is wanted, its mark included.
+func (s *step) stands(project string) bool {
+	o := s.live.Object
+	if o == nil || o.Document != s.res.Document {
+		return false
+	}
+	return o.NoMark || !s.store.KeepsAttributes() || o.Attributes.Mark == markOf(project, s.res)
+}
+
+// writes reports whether the step makes a new version of a secret.
+func (s *step) writes() bool {
+	c := s.change
+	return s.res != nil && !s.isObject() && c.Action != Delete && c.Action != Forget && (s.sets() || c.From != nil && c.Action != Rename)
 }
 
 // sets reports whether the change writes a value made from sources.
@@ -108,7 +127,11 @@ func (r *run) nextEntry(s *step) *state.Entry {
 	e.Role, e.Protect = s.res.Role, s.res.Protect
 	if s.res.IsObject() {
 		e.Document, e.Generation = s.res.Document, 0
+		e.Needs, e.Holds = r.Desired.needed(s.res), s.res.Holds
 		return e
+	}
+	if s.writes() || s.old == nil || c.Action == Adopt && c.VersionFrom != c.Entry && !s.landedBefore() {
+		e.Key = s.res.Key
 	}
 	sec := s.res.Secret
 	e.Class, e.AcceptsOutside = s.res.Class, s.res.AcceptsOutside()
@@ -335,57 +358,19 @@ func (r *run) plannedInputs(res *Resource) map[string]int {
 
 // attributes are what the store shall say of the resource.
 func (r *run) attributes(s *step) providers.Attributes {
-	if s.res == nil || !s.store.KeepsAttributes() {
+	switch {
+	case !s.store.KeepsAttributes(), s.res == nil && s.next == nil:
 		return providers.Attributes{}
+	case s.res == nil: // accepted although the block is gone
+		e := s.next
+		mark := providers.Mark{Project: r.Desired.Project, Address: providers.AddressHash(e.Address.Primary().String()), Protected: e.Protect}
+		return providers.Attributes{Mark: mark, Labels: e.Labels, Description: e.Description}
 	}
 	a := providers.Attributes{Mark: markOf(r.Desired.Project, s.res)}
 	if s.res.Secret != nil {
 		a.Labels, a.Description = s.res.Secret.Labels, s.res.Secret.Description
 	}
 	return a
-}
-
-// intents are the first records of the journal, one for every step with an
-// effect.
-func (r *run) intents() []state.Record {
-	var records []state.Record
-	started := r.Now().UTC()
-	for _, s := range r.steps {
-		if s.stateOnly {
-			continue
-		}
-		if s.landedBefore() { // on record first: the new intent takes the place of the old
-			e := s.before.Next.Clone()
-			e.Version, e.Created, e.Envelope = s.live.Version(), s.live.Meta.Created, s.live.Meta.Envelope
-			records = append(records, state.Record{Kind: state.RecordEntry, Location: s.loc, Entry: e})
-		}
-		rec := state.Record{
-			Kind: state.RecordIntent, Location: s.loc,
-			Intent: &state.Intent{Op: s.op, Action: string(s.change.Action), Base: s.change.VersionFrom, Started: started, Next: s.next},
-		}
-		if s.next == nil && s.old == nil { // an orphan: nothing else says what it is
-			rec.Entry = &state.Entry{Address: s.change.Address, Location: s.loc, Store: s.change.Location.Provider, Role: s.change.Role}
-		}
-		records = append(records, rec)
-	}
-	return records
-}
-
-// announce makes every intent durable before the first call.
-func (r *run) announce(ctx context.Context) error {
-	records := r.intents()
-	if len(records) > 0 {
-		if err := r.Session.Append(ctx, records...); err != nil {
-			return fmt.Errorf("nothing was written: the journal could not be: %w", err)
-		}
-	}
-	r.journal = newJournal(r.Session)
-	for _, rec := range records {
-		if err := r.Snapshot.Apply(rec); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // keep is what a step hands on: the value it made, for those that need it.

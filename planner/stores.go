@@ -1,12 +1,14 @@
 package planner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/cofferhq/coffer/lang"
+	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/state"
 )
@@ -17,8 +19,13 @@ type Store struct {
 	// Identity is the instance; when it could not be reached, the one that the
 	// state recorded.
 	Identity string
+	// Incarnation tells what the secrets lie in from another of the same
+	// identity; "" where that is not there or the platform makes no difference.
+	Incarnation string
 	// Err says why the instance could not be reached; nil when it was.
 	Err error
+
+	recorded string // the incarnation that the state has
 }
 
 // Stores are the configured providers by reference.
@@ -35,31 +42,100 @@ func Connect(ctx context.Context, list []*providers.Provider, s *state.Snapshot)
 		stores[p.Ref()] = store
 		recorded := ""
 		if s != nil {
-			recorded = s.Providers[p.Ref()]
+			recorded, store.recorded = s.Providers[p.Ref()], s.Incarnations[p.Ref()]
 		}
 		store.Identity, store.Err = p.Identity(ctx)
+		if store.Err == nil && (recorded == "" || recorded == store.Identity) {
+			store.Incarnation, store.Err = p.Incarnation(ctx)
+		}
 		switch {
 		case store.Err != nil:
-			store.Identity = recorded
+			store.Identity = cmp.Or(store.Identity, recorded)
 		case recorded != "" && recorded != store.Identity:
 			diags = append(diags, swapped(p.Ref(), recorded, store.Identity, s))
+		case store.recorded != "" && store.Incarnation != "" && store.recorded != store.Incarnation:
+			diags = append(diags, madeAgain(store, s))
 		}
 	}
 	return stores, diags
 }
 
-func swapped(ref, recorded, now string, s *state.Snapshot) Diagnostic {
+func madeAgain(store *Store, s *state.Snapshot) Diagnostic {
+	return Diagnostic{
+		Severity: SeverityError,
+		Summary:  fmt.Sprintf("what provider %s keeps secrets in was deleted and made again", store.Ref()),
+		Detail: fmt.Sprintf("It is %s as before, but the state knows its container as %q, and now it is %q: none of the %d entries that the state has there can be relied on. "+
+			"Nothing was compared or written. If it was made again on purpose, run: coffer state repin %s; the next plan then shows what is missing",
+			store.Identity, store.recorded, store.Incarnation, entriesOn(s, store.Identity), store.Ref()),
+	}
+}
+
+func entriesOn(s *state.Snapshot, identity string) int {
 	count := 0
 	for loc := range s.Entries {
-		if loc.Provider == recorded {
+		if loc.Provider == identity {
 			count++
 		}
 	}
+	return count
+}
+
+// Repin makes the state take what is behind a store now, after a person has
+// agreed, and returns the entries that it has there.
+func Repin(s *state.Snapshot, store *Store) ([]*state.Entry, error) {
+	if s.Providers[store.Ref()] == store.Identity && s.Incarnations[store.Ref()] != store.Incarnation {
+		return s.Reincarnate(store.Ref(), store.Incarnation)
+	}
+	return s.Repin(store.Ref(), store.Identity)
+}
+
+// instances refuses two providers that are one instance: what lies there would
+// have two owners.
+func (b *builder) instances() {
+	first := map[string]*lang.Provider{}
+	for _, p := range b.cfg.Providers {
+		store := b.stores[p.Ref()]
+		if store == nil || store.Identity == "" {
+			continue
+		}
+		other := first[store.Identity]
+		if other == nil {
+			first[store.Identity] = p
+			continue
+		}
+		summary := fmt.Sprintf("providers %s and %s are the same store", other.Ref(), p.Ref())
+		detail := fmt.Sprintf("Both are %s, so that what lies there would have two names. Take one of the blocks out, or point it elsewhere.", store.Identity)
+		b.fail(rangeOf(other.Range), summary, detail)
+		b.fail(rangeOf(p.Range), summary, detail)
+	}
+}
+
+// containers refuses a store whose container is gone though the state knows it,
+// unless the configuration declares it and so makes it again.
+func (b *builder) containers() {
+	for _, ref := range b.stores.Refs() {
+		store := b.stores[ref]
+		if store.recorded == "" || store.Incarnation != "" || store.Err != nil || b.d.holder(ref) != nil {
+			continue
+		}
+		var rng *Range
+		for _, p := range b.cfg.Providers {
+			if p.Ref() == ref {
+				rng = rangeOf(p.Range)
+			}
+		}
+		b.fail(rng, fmt.Sprintf("what provider %s keeps secrets in is gone", ref), fmt.Sprintf(
+			"It is %s as before, but the container that the state knows as %q is not there any more, and all secrets went with it. Nothing was compared or written. "+
+				"Bring it back from a backup, or declare it with a mount block. If it went on purpose, run: coffer state repin %s", store.Identity, store.recorded, ref))
+	}
+}
+
+func swapped(ref, recorded, now string, s *state.Snapshot) Diagnostic {
 	return Diagnostic{
 		Severity: SeverityError,
 		Summary:  fmt.Sprintf("provider %s is another instance than before", ref),
 		Detail: fmt.Sprintf("The state knows it as %q and holds %d entries there; now it is %q. If it was moved on purpose, run: coffer state repin %s",
-			recorded, count, now, ref),
+			recorded, entriesOn(s, recorded), now, ref),
 	}
 }
 
@@ -75,6 +151,15 @@ func (s Stores) ByIdentity(identity string) *Store {
 		}
 	}
 	return nil
+}
+
+// written returns a place as a person writes it: a secret's without the
+// provider's prefix.
+func (s *Store) written(l addr.Location) string {
+	if l.Kind == addr.KindSecret {
+		return s.Written(l.Path)
+	}
+	return l.Path
 }
 
 // path returns where a secret lives on the store.

@@ -81,3 +81,9 @@ type Lease struct {
 type Leaser interface {
 	Lease(ctx context.Context) (Lease, error)
 }
+
+// Closer gives back what a driver obtained for this run: a token that it signed
+// in for. It is called once, at the end, and is best effort.
+type Closer interface {
+	Close(ctx context.Context) error
+}

@@ -18,6 +18,7 @@ type Powers struct {
 	Permitter      Permitter
 	Examiner       Examiner
 	Leaser         Leaser
+	Closer         Closer
 }
 
 // Powered is a driver that tells its powers itself, because they depend on its
@@ -51,5 +52,6 @@ func PowersOf(d Driver) Powers {
 	p.Permitter, _ = d.(Permitter)
 	p.Examiner, _ = d.(Examiner)
 	p.Leaser, _ = d.(Leaser)
+	p.Closer, _ = d.(Closer)
 	return p
 }

@@ -52,6 +52,9 @@ type Provider struct {
 	reads  atomic.Int64
 	down   atomic.Bool // a call gave up waiting; others do not wait as well
 
+	took  atomic.Int64 // nanoseconds that answered calls took
+	calls atomic.Int64 // that were answered
+
 	mu       sync.Mutex
 	identity string
 }
@@ -75,6 +78,19 @@ func (p *Provider) Capabilities() Capabilities { return p.caps }
 
 // Reads returns how many calls that read a value were made so far.
 func (p *Provider) Reads() int { return int(p.reads.Load()) }
+
+// Latency returns what an answered call took on average so far, waits left out;
+// 0 where nothing was answered or there is no clock.
+func (p *Provider) Latency() time.Duration {
+	calls := p.calls.Load()
+	if calls == 0 {
+		return 0
+	}
+	return time.Duration(p.took.Load() / calls)
+}
+
+// Concurrency returns how many calls may run at once.
+func (p *Provider) Concurrency() int { return cap(p.slots) }
 
 // CanPatch reports whether [Provider.Patch] works.
 func (p *Provider) CanPatch() bool { return p.powers.Patcher != nil }
@@ -332,6 +348,14 @@ func (p *Provider) Lease(ctx context.Context) (Lease, error) {
 		return err
 	})
 	return lease, err
+}
+
+// Close gives back what the driver obtained for this run, best effort.
+func (p *Provider) Close(ctx context.Context) error {
+	if p.powers.Closer == nil {
+		return nil
+	}
+	return p.do(ctx, call{op: "sign out"}, p.powers.Closer.Close)
 }
 
 func (p *Provider) unsupported(c call, text string) error {

@@ -17,6 +17,15 @@ type Env struct {
 	Random  io.Reader
 	Project string
 	Phase   Phase // which identity to use where the configuration has several
+	Person  Person
+}
+
+// Person is how to reach whoever runs the program. The zero Person is nobody.
+type Person struct {
+	// Show tells something at once, whatever else is printed.
+	Show func(text string)
+	// Open starts the person's browser on a page and returns.
+	Open func(page string) error
 }
 
 // Factory makes drivers of one type from their configuration.

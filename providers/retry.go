@@ -88,8 +88,11 @@ func (p *Provider) do(ctx context.Context, c call, attempt func(context.Context)
 		if err := ctx.Err(); err != nil {
 			return p.wrap(ctx, c, &Error{Code: Cancelled, Err: err})
 		}
+		began := p.now()
 		err := attempt(ctx)
 		if err == nil {
+			p.took.Add(int64(p.now().Sub(began)))
+			p.calls.Add(1)
 			p.down.Store(false)
 			p.opts.Log.DebugContext(ctx, "provider call", c.attrs(p, w)...)
 			return nil
@@ -106,6 +109,13 @@ func (p *Provider) do(ctx context.Context, c call, attempt func(context.Context)
 			return p.wrap(ctx, c, &Error{Code: Cancelled, Err: fmt.Errorf("%w while waiting to try again after: %s", err, e.Err)})
 		}
 	}
+}
+
+func (p *Provider) now() time.Time {
+	if p.opts.Now == nil {
+		return time.Time{}
+	}
+	return p.opts.Now()
 }
 
 func (p *Provider) gaveUp(ctx context.Context, c call, w *waits, e *Error) {

@@ -160,7 +160,10 @@ func checkLocation(l addr.Location) error {
 
 func checkText(e *Entry) error {
 	ok := utf8.ValidString(e.Store) && utf8.ValidString(e.Version) && utf8.ValidString(e.Envelope) && utf8.ValidString(e.Op) &&
-		utf8.ValidString(e.Description) && utf8.ValidString(e.Document)
+		utf8.ValidString(e.Description) && utf8.ValidString(e.Document) && utf8.ValidString(e.Key)
+	for _, need := range e.Needs {
+		ok = ok && utf8.ValidString(need)
+	}
 	for name, f := range e.Fields {
 		ok = ok && utf8.ValidString(name) && utf8.ValidString(f.Source) && utf8.ValidString(f.Fingerprint)
 		if !isClass(f.Class) {
@@ -184,11 +187,13 @@ func checkHeader(s *Snapshot) error {
 		return errors.New("a state names its project and lineage")
 	}
 	ok := utf8.ValidString(s.Project) && utf8.ValidString(s.Lineage)
-	for ref, identity := range s.Providers {
-		if ref == "" || identity == "" {
-			return errors.New("a provider has no reference or no identity")
+	for _, of := range []map[string]string{s.Providers, s.Incarnations} {
+		for ref, identity := range of {
+			if ref == "" || identity == "" {
+				return errors.New("a provider has no reference or no identity")
+			}
+			ok = ok && utf8.ValidString(ref) && utf8.ValidString(identity)
 		}
-		ok = ok && utf8.ValidString(ref) && utf8.ValidString(identity)
 	}
 	if !ok {
 		return errors.New("a text is not UTF-8")

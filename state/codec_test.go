@@ -24,6 +24,8 @@ func full() *state.Snapshot {
 	s.Serial = 7
 	s.Providers["sops"] = "sops:1f0e"
 	s.Providers["sops.eu"] = "sops:77aa"
+	s.Providers["vault"] = "vault:c1/-/kv"
+	s.Incarnations = map[string]string{"vault": "kv_9a1b"}
 	at := func(path string) addr.Location {
 		return addr.Location{Provider: "sops:1f0e", Kind: "secret", Path: path}
 	}
@@ -64,6 +66,21 @@ func full() *state.Snapshot {
 		Address:  addr.ProviderObject("sops", "recipients", "production/checkout.yaml"),
 		Location: addr.Location{Provider: "sops:1f0e", Kind: "recipients", Path: "production/checkout.yaml"},
 		Store:    "sops", Role: state.RoleObject, Version: "sha256:aa01", Document: "age1one\nage1two\n",
+	})
+	in := func(kind, path string) addr.Location {
+		return addr.Location{Provider: "vault:c1/-/kv", Kind: kind, Path: path}
+	}
+	put(&state.Entry{
+		Address: addr.Secret("store", "production", "db"), Location: in("secret", "store/production/db"), Store: "vault",
+		Role: state.RolePrimary, Version: "1", Generation: 1, Class: state.ClassGenerated, Key: "password",
+	})
+	put(&state.Entry{
+		Address: addr.Beside("mount", "kv", "kv"), Location: in("mount", "kv:kv"), Store: "vault",
+		Role: state.RoleObject, Version: "m1", Document: "type = kv\n", Holds: true,
+	})
+	put(&state.Entry{
+		Address: addr.ProviderObject("vault", "binding", "approle:approle/shop shop-web"), Location: in("binding", "approle:approle/shop shop-web"),
+		Store: "vault", Role: state.RoleObject, Version: "b1", Document: "attached\n", Needs: []string{"policy shop-web", "role approle:approle/shop"},
 	})
 	return s
 }

@@ -38,17 +38,25 @@ func encodeV1(s *Snapshot) ([]byte, error) {
 	err := value(s.Project)
 	out.WriteString(",\n\"lineage\": ")
 	err = errors.Join(err, value(s.Lineage))
-	fmt.Fprintf(&out, ",\n\"serial\": %d,\n\n\"providers\": {", s.Serial)
-	for i, ref := range slices.Sorted(maps.Keys(s.Providers)) {
-		if i > 0 {
-			out.WriteByte(',')
+	fmt.Fprintf(&out, ",\n\"serial\": %d,\n\n", s.Serial)
+	byRef := func(name string, of map[string]string) {
+		fmt.Fprintf(&out, "%q: {", name)
+		for i, ref := range slices.Sorted(maps.Keys(of)) {
+			if i > 0 {
+				out.WriteByte(',')
+			}
+			out.WriteByte('\n')
+			err = errors.Join(err, value(ref))
+			out.WriteString(": ")
+			err = errors.Join(err, value(of[ref]))
 		}
-		out.WriteByte('\n')
-		err = errors.Join(err, value(ref))
-		out.WriteString(": ")
-		err = errors.Join(err, value(s.Providers[ref]))
+		out.WriteString("\n},\n\n")
 	}
-	out.WriteString("\n},\n\n\"entries\": [\n\n")
+	byRef("providers", s.Providers)
+	if len(s.Incarnations) > 0 {
+		byRef("incarnations", s.Incarnations)
+	}
+	out.WriteString("\"entries\": [\n\n")
 	if err == nil {
 		err = checkHeader(s)
 	}
@@ -162,7 +170,7 @@ func (d *decoderV1) file() error {
 		seen[key] = true
 		d.at = int(d.dec.InputOffset())
 		if err := d.value(key); err != nil {
-			if key == "entries" || key == "providers" || isTruncated(err) {
+			if key == "entries" || key == "providers" || key == "incarnations" || isTruncated(err) {
 				return err
 			}
 			return fmt.Errorf("%.40q: %s", key, strings.TrimPrefix(err.Error(), "json: "))
@@ -195,7 +203,10 @@ func (d *decoderV1) value(key string) error {
 	case "serial":
 		return d.dec.Decode(&d.s.Serial)
 	case "providers":
-		return d.providers()
+		return d.byRef(d.s.Providers, "keep the line of the identity that its entries name")
+	case "incarnations":
+		d.s.Incarnations = map[string]string{}
+		return d.byRef(d.s.Incarnations, "keep the one that is not in the state before the merge")
 	case "entries":
 		return d.entries()
 	default:
@@ -203,7 +214,8 @@ func (d *decoderV1) value(key string) error {
 	}
 }
 
-func (d *decoderV1) providers() error {
+// byRef reads an object of one text for each provider reference.
+func (d *decoderV1) byRef(into map[string]string, next string) error {
 	if err := d.open('{'); err != nil {
 		return err
 	}
@@ -214,14 +226,14 @@ func (d *decoderV1) providers() error {
 			return err
 		}
 		ref, _ := token.(string)
-		if _, twice := d.s.Providers[ref]; twice {
-			return &twiceError{fmt.Sprintf("provider %.40q stands here twice", ref), "keep the line of the identity that its entries name"}
+		if _, twice := into[ref]; twice {
+			return &twiceError{fmt.Sprintf("provider %.40q stands here twice", ref), next}
 		}
-		var identity string
-		if err := d.dec.Decode(&identity); err != nil {
+		var text string
+		if err := d.dec.Decode(&text); err != nil {
 			return err
 		}
-		d.s.Providers[ref] = identity
+		into[ref] = text
 	}
 	_, err := d.dec.Token()
 	return err

@@ -57,7 +57,7 @@ func (s *Snapshot) Pending() []*Entry {
 // Clone returns a copy that shares nothing with s.
 func (s *Snapshot) Clone() *Snapshot {
 	c := *s
-	c.Providers = maps.Clone(s.Providers)
+	c.Providers, c.Incarnations = maps.Clone(s.Providers), maps.Clone(s.Incarnations)
 	c.Entries = make(map[addr.Location]*Entry, len(s.Entries))
 	for l, e := range s.Entries {
 		c.Entries[l] = e.Clone()
@@ -78,6 +78,7 @@ func (e *Entry) Clone() *Entry {
 	c.Fields = maps.Clone(e.Fields)
 	c.Inputs = maps.Clone(e.Inputs)
 	c.Labels = maps.Clone(e.Labels)
+	c.Needs = slices.Clone(e.Needs)
 	c.Pending = e.Pending.Clone()
 	return &c
 }

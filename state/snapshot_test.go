@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -142,9 +143,10 @@ func TestSorted(t *testing.T) {
 		names = append(names, e.Address.String())
 	}
 	want := []string{
-		`app.checkout.secret.api["production"]`, `app.checkout.secret.db["dev"]`, `app.checkout.secret.db["production"]`,
+		`mount.kv.kv`, `app.checkout.secret.api["production"]`, `app.checkout.secret.db["dev"]`, `app.checkout.secret.db["production"]`,
 		`app.checkout.secret.db["production"]@sops.eu`, `app.checkout.secret.smtp["production"]`,
-		`provider.sops.recipients["production/checkout.yaml"]`,
+		`app.store.secret.db["production"]`, `provider.sops.recipients["production/checkout.yaml"]`,
+		`provider.vault.binding["approle:approle/shop shop-web"]`,
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("order %q", names)
@@ -225,7 +227,7 @@ func TestSurgeryRefuses(t *testing.T) {
 		{"open intent", move("app.checkout", "app.shop"), "open intent"},
 		{"remove nothing", func(s *state.Snapshot) error { _, err := s.Remove(parse(t, "app.nobody")); return err }, "coffer state list"},
 		{"remove all by mistake", func(s *state.Snapshot) error { _, err := s.Remove(addr.Address{}); return err }, "name an address"},
-		{"unknown provider", repin("vault", "x"), "pins no provider"},
+		{"unknown provider", repin("aws", "x"), "pins no provider"},
 		{"same identity", repin("sops.eu", "sops:77aa"), "already"},
 		{"no identity", repin("sops.eu", ""), "name the provider"},
 		{"pinned onto what is there", repin("sops.eu", "sops:1f0e"), "entry at"},
@@ -251,6 +253,35 @@ func TestRepin(t *testing.T) {
 		t.Errorf("moved %v, pins %v", moved, s.Providers)
 	}
 	encode(t, s)
+	if _, err := s.Repin("vault", "vault:c2/-/kv"); err != nil || s.Incarnations["vault"] != "" {
+		t.Errorf("another instance keeps the incarnation %q: %v", s.Incarnations["vault"], err)
+	}
+}
+
+func TestReincarnate(t *testing.T) {
+	s := full()
+	there, err := s.Reincarnate("vault", "kv_new")
+	must(t, err)
+	if len(there) != 3 || s.Incarnations["vault"] != "kv_new" || full().Incarnations["vault"] == "kv_new" {
+		t.Errorf("%d entries, %v", len(there), s.Incarnations)
+	}
+	_, again := s.Reincarnate("vault", "kv_new")
+	_, unknown := s.Reincarnate("vaults", "kv_new")
+	if again == nil || unknown == nil {
+		t.Errorf("accepted: %v, %v", again, unknown)
+	}
+	if _, err := s.Reincarnate("vault", ""); err != nil || bytes.Contains(encode(t, s), []byte("incarnations")) {
+		t.Errorf("still recorded: %v", err)
+	}
+	there[0].Pending = &state.Intent{Op: "x", Action: "create"}
+	if _, err := s.Reincarnate("vault", "kv_3"); err == nil {
+		t.Error("accepted over an open intent")
+	}
+	c := full()
+	c.Clone().Incarnations["vault"] = "x"
+	if c.Incarnations["vault"] != "kv_9a1b" {
+		t.Error("a clone shares the incarnations")
+	}
 }
 
 // genText draws what a person or a platform may have put into a text.
@@ -298,6 +329,12 @@ func genSnapshot() *rapid.Generator[*state.Snapshot] {
 		s.Serial = rapid.Uint64().Draw(t, "serial")
 		for ref := range rapid.MapOfN(rapid.StringMatching(`[a-z]{1,4}`), rapid.Just(0), 0, 3).Draw(t, "providers") {
 			s.Providers[ref] = "identity of " + ref
+			if rapid.Bool().Draw(t, "incarnation") {
+				if s.Incarnations == nil {
+					s.Incarnations = map[string]string{}
+				}
+				s.Incarnations[ref] = genText().Filter(func(s string) bool { return s != "" }).Draw(t, "made")
+			}
 		}
 		for _, e := range rapid.SliceOfN(genEntry(), 0, 5).Draw(t, "entries") {
 			s.Entries[e.Location] = e

@@ -66,6 +66,10 @@ type Snapshot struct {
 	Serial  uint64 // rises by one with every save
 	// Providers pins the identity behind each provider reference.
 	Providers map[string]string
+	// Incarnations tell, by provider reference, which of several containers of
+	// the same identity it is: a mount that is deleted and made again has
+	// another. Providers that make no difference are not in it.
+	Incarnations map[string]string
 	// Entries are keyed by location, which is their identity.
 	Entries map[addr.Location]*Entry
 
@@ -114,8 +118,16 @@ type Entry struct {
 	// Requested is the configured "generation" of a supplied value that was
 	// last written.
 	Requested int `json:"requested,omitempty"`
+	// Key is the field that a single value is kept as, where the configuration
+	// names one and the platform has no other place for it.
+	Key string `json:"key,omitempty"`
 	// Document is the content of an object, which is public by definition.
 	Document string `json:"document,omitempty"`
+	// Needs are the objects of the same provider, each as "KIND PATH", that an
+	// object is made of: it goes before they do.
+	Needs []string `json:"needs,omitempty"`
+	// Holds: all secrets of the provider lie in this object and go with it.
+	Holds bool `json:"holds,omitempty"`
 	// Pending is the intent whose outcome is not known.
 	Pending *Intent `json:"pending,omitempty"`
 }

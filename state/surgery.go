@@ -136,8 +136,8 @@ func settled(entries []*Entry) error {
 }
 
 // Repin accepts identity as what is behind the provider reference ref, and
-// returns the entries whose location moved with it. The caller has shown what
-// of ours lives there.
+// returns the entries whose location moved with it. Which incarnation it is
+// says the next save. The caller has shown what of ours lives there.
 func (s *Snapshot) Repin(ref, identity string) ([]*Entry, error) {
 	old, known := s.Providers[ref]
 	switch {
@@ -170,7 +170,34 @@ func (s *Snapshot) Repin(ref, identity string) ([]*Entry, error) {
 		s.put(e)
 	}
 	s.Providers[ref] = identity
+	delete(s.Incarnations, ref)
 	return moved, nil
+}
+
+// Reincarnate accepts incarnation as the container behind the provider
+// reference ref, whose identity stays, and returns the entries that lie there.
+// "" forgets which it was: the container is gone.
+func (s *Snapshot) Reincarnate(ref, incarnation string) ([]*Entry, error) {
+	identity, known := s.Providers[ref]
+	switch old := s.Incarnations[ref]; {
+	case !known:
+		return nil, fmt.Errorf("the state pins no provider %q", ref)
+	case old == incarnation:
+		return nil, fmt.Errorf("%q is %s already", ref, identity)
+	}
+	there := slices.DeleteFunc(s.Sorted(), func(e *Entry) bool { return e.Location.Provider != identity })
+	if err := settled(there); err != nil {
+		return nil, err
+	}
+	if incarnation == "" {
+		delete(s.Incarnations, ref)
+		return there, nil
+	}
+	if s.Incarnations == nil {
+		s.Incarnations = map[string]string{}
+	}
+	s.Incarnations[ref] = incarnation
+	return there, nil
 }
 
 // Pull returns the state as a file, with the journal replayed.

@@ -21,6 +21,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/urfave/cli/v2"
+
+	"github.com/cofferhq/coffer/providers"
 )
 
 // Streams are the standard streams of one run.
@@ -74,7 +76,9 @@ type invocation struct {
 	globals
 	command   string // its words, "state rm"
 	wroteJSON bool
-	warnings  hcl.Diagnostics // for the document of -json
+	began     bool                  // something may have been changed by now
+	opened    []*providers.Provider // to be closed at the end
+	warnings  hcl.Diagnostics       // for the document of -json
 }
 
 // path returns a path from the command line as seen from -chdir.
@@ -99,7 +103,22 @@ func (inv *invocation) dir() string {
 func Main(ctx context.Context, args []string, streams Streams, env Environ) int {
 	disableCoreDumps()
 	inv := &invocation{Streams: streams, Environ: env}
-	return inv.finish(ctx, inv.run(ctx, args[1:]))
+	err := inv.run(ctx, args[1:])
+	inv.signOut(ctx)
+	return inv.finish(ctx, err)
+}
+
+// signOutPatience bounds how long a run takes to give back what it was given.
+const signOutPatience = 5 * time.Second
+
+// signOut gives back what the providers obtained for this run, also after an
+// interrupt. What cannot be given back ends by itself.
+func (inv *invocation) signOut(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signOutPatience)
+	defer cancel()
+	for _, p := range inv.opened {
+		_ = p.Close(ctx) // it logs what went wrong
+	}
 }
 
 func (inv *invocation) run(ctx context.Context, args []string) error {
@@ -159,6 +178,9 @@ func commands(inv *invocation) []*cli.Command {
 		restoreCommand(inv),
 		rotateCommand(inv),
 		secretCommand(inv),
+		purgeCommand(inv),
+		permissionsCommand(inv),
+		doctorCommand(inv),
 		graphCommand(inv),
 		auditCommand(inv),
 		versionCommand(inv),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +23,11 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"coffer": func() {
-			os.Exit(Main(context.Background(), os.Args, SystemStreams(), SystemEnviron()))
+			env := SystemEnviron()
+			if env.Getenv(cloudVariable) != "" {
+				env.Seams.Registry = cloudRegistry()
+			}
+			os.Exit(Main(context.Background(), os.Args, SystemStreams(), env))
 		},
 	})
 }
@@ -34,16 +39,19 @@ func TestScripts(t *testing.T) {
 }
 
 // runScripts runs the scripts of a folder; more, where there is any, has the
-// last word on the environment of each.
-func runScripts(t *testing.T, dir string, more func(*testscript.Env) error) {
+// last word on the environment of each, and commands are those of the folder
+// alone.
+func runScripts(t *testing.T, dir string, more func(*testscript.Env) error, commands ...scriptCommands) {
+	cmds := scriptCommands{"document": document, "exits": exits, "lock": lock, "hand": byHand}
+	for _, of := range commands {
+		maps.Copy(cmds, of)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Condition:           condition,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"document": document, "exits": exits, "lock": lock,
-		},
+		Cmds:                cmds,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir+"/home")
 			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/home/.config")
@@ -62,6 +70,9 @@ func runScripts(t *testing.T, dir string, more func(*testscript.Env) error) {
 		},
 	})
 }
+
+// scriptCommands are what a script can do beside running programs.
+type scriptCommands = map[string]func(*testscript.TestScript, bool, []string)
 
 // condition knows [root]: for it no folder is read-only.
 func condition(name string) (bool, error) {

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/secret"
 )
 
 // loadConfig reads the configuration and decodes its provider blocks. Warnings
@@ -35,7 +39,7 @@ func (inv *invocation) loadConfig() (*lang.Config, []decodedProvider, error) {
 	var decoded []decodedProvider
 	if !diags.HasErrors() {
 		var more hcl.Diagnostics
-		decoded, more = decodeProviders(reg, cfg)
+		decoded, more = decodeProviders(reg, cfg, inputs{dir: inv.dir(), vars: inv.Environ.Vars})
 		diags = append(diags, more...)
 	}
 	var files map[string]*hcl.File
@@ -99,7 +103,8 @@ type decodedProvider struct {
 }
 
 // decodeProviders decodes every provider block into its driver's configuration.
-func decodeProviders(reg *providers.Registry, cfg *lang.Config) ([]decodedProvider, hcl.Diagnostics) {
+// Credentials are read from in when a driver asks for them.
+func decodeProviders(reg *providers.Registry, cfg *lang.Config, in inputs) ([]decodedProvider, hcl.Diagnostics) {
 	var all []decodedProvider
 	var diags hcl.Diagnostics
 	for _, block := range cfg.Providers {
@@ -111,8 +116,60 @@ func decodeProviders(reg *providers.Registry, cfg *lang.Config) ([]decodedProvid
 			continue
 		}
 		config := factory.NewConfig()
-		diags = append(diags, block.Decode(config)...)
+		diags = append(diags, block.Decode(config, in.credentials(block))...)
 		all = append(all, decodedProvider{block, factory, config})
 	}
 	return all, diags
+}
+
+// credentials returns what makes a credential of a source in a provider block.
+func (in inputs) credentials(block *lang.Provider) func(*lang.Source) any {
+	return func(source *lang.Source) any {
+		plain := source.Kind == lang.Literal
+		return providers.NewCredential(source.Text(), plain, func(ctx context.Context) (secret.Value, error) {
+			switch {
+			case ctx.Err() != nil:
+				return secret.Value{}, ctx.Err()
+			case plain:
+				return secret.String(source.Plain), nil
+			}
+			v, found, err := in.Supply(source)
+			if err == nil && found && source.Kind == lang.FromFile {
+				v, err = withoutLineEnd(v)
+			}
+			what := "the provider " + block.Ref() + " needs it for " + block.CredentialUse(source)
+			switch {
+			case err != nil:
+				return secret.Value{}, providers.Errorf(providers.Invalid, "%s: %w; %s", source.Text(), err, what)
+			case !found:
+				return secret.Value{}, providers.Errorf(providers.Invalid, "%s; %s", missingInput(source), what)
+			}
+			return v, nil
+		})
+	}
+}
+
+func missingInput(source *lang.Source) string {
+	switch source.Kind {
+	case lang.FromEnv:
+		return source.Plain + " is not set"
+	case lang.FromDotenv:
+		return source.Plain + " does not exist, or has no variable " + source.Key
+	default:
+		return source.Plain + " does not exist"
+	}
+}
+
+// withoutLineEnd takes away the line end that editors and echo put behind a
+// token; no credential ends in one.
+func withoutLineEnd(v secret.Value) (secret.Value, error) {
+	err := v.Expose(func(b []byte) error {
+		b = bytes.TrimRight(b, "\r\n")
+		if len(b) == 0 {
+			return errors.New("it holds nothing but a line end")
+		}
+		v = secret.New(b)
+		return nil
+	})
+	return v, err
 }

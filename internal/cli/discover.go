@@ -94,7 +94,7 @@ func (inv *invocation) reportDiscovery(found *discovery, out string) error {
 		inv.say("%s", text)
 	}
 	if len(found.secrets) == 0 {
-		return fmt.Errorf("nothing was found that the configuration does not have; no file was written")
+		return fmt.Errorf("nothing was found that the configuration does not have; no file was written (coffer doctor tells whether the store itself is in order)")
 	}
 	if err := createFile(out, found.blocks()); err != nil {
 		return err
@@ -250,7 +250,7 @@ func (inv *invocation) defaultRule(d *discovery) (rule, error) {
 // discoverStore makes a secret of everything in a store that neither the
 // configuration nor the state has.
 func (inv *invocation) discoverStore(ctx context.Context, opts discoverOptions, r rule) (*discovery, error) {
-	w, list, err := inv.openUnconnected(ctx, "")
+	w, list, err := inv.openUnconnected(ctx, opening{})
 	if err != nil {
 		return nil, err
 	}
@@ -272,22 +272,37 @@ func (inv *invocation) discoverStore(ctx context.Context, opts discoverOptions, 
 		return nil, err
 	}
 	d := newDiscovery(w.cfg, "")
-	known := 0
+	skipped := map[string]int{}
 	for _, path := range sorted(listed) {
-		at := addr.Location{Provider: store.Identity, Kind: addr.KindSecret, Path: path}
-		meta := listed[path]
-		switch {
-		case !strings.HasPrefix(path, opts.prefix) || meta.IsDeleted():
-		case w.desired.On(at) != nil || w.snapshot.Entries[at] != nil:
-			known++
-		default:
-			if err := d.addFound(store, path, meta, r); err != nil {
-				return nil, err
-			}
+		if !strings.HasPrefix(store.Written(path), opts.prefix) {
+			continue
+		}
+		if why := w.leftOut(store, path, listed[path]); why != "" {
+			skipped[why]++
+		} else if err := d.addFound(store, path, listed[path], r); err != nil {
+			return nil, err
 		}
 	}
-	if known > 0 {
-		d.note("%s already in the configuration or the state, and left out.", count(known, "secret"))
+	for _, why := range sorted(skipped) {
+		d.note("%s: %s left out.", why, count(skipped[why], "secret"))
 	}
+	d.noteUnplaced()
 	return d, nil
+}
+
+// leftOut says why a secret of a store becomes no block, "" if it does.
+func (w *workspace) leftOut(store *planner.Store, path string, meta providers.Meta) string {
+	at := addr.Location{Provider: store.Identity, Kind: addr.KindSecret, Path: path}
+	mark := meta.Attributes.Mark.Project
+	switch {
+	case w.desired.On(at) != nil || w.snapshot.Entries[at] != nil:
+		return "Already in the configuration or the state"
+	case meta.IsDeleted():
+		return "Deleted, and only kept by the store"
+	case mark == "":
+		return ""
+	case mark == w.cfg.Settings.Project:
+		return "Ours and in no block; a block at their place adopts them, coffer plan lists them"
+	}
+	return fmt.Sprintf("Marked for project %q; coffer import -take-over adopts one", mark)
 }

@@ -23,6 +23,8 @@ type discovery struct {
 	empty   []found // variables without a value: only their name is kept
 	taken   map[providers.Place]bool
 	notes   []string
+	// unplaced are paths of a store, as written, that nothing says what to call.
+	unplaced []string
 }
 
 // found is one secret that exists.
@@ -71,32 +73,47 @@ func (d *discovery) addVariable(v dotenv.Variable, r rule) error {
 
 // addFound takes in one secret of a store.
 func (d *discovery) addFound(store *planner.Store, path string, meta providers.Meta, r rule) error {
-	place, ok, err := d.placeOf(store, path, r)
+	written := store.Written(path)
+	place, ok, err := d.placeOf(store, path, written, r)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		d.note("%s fits no default place; say what it is with -map.", path)
+		d.unplaced = append(d.unplaced, written)
 		return nil
 	}
-	f := found{place: d.free(place), id: path, store: store.Ref()}
+	f := found{place: d.free(place), id: written, store: store.Ref()}
 	if len(meta.Fields) > 1 || len(meta.Fields) == 1 && meta.Fields[0] != "" {
 		f.fields = slices.Sorted(slices.Values(meta.Fields))
 	}
 	if usual, err := store.DefaultPath(f.place); err != nil || usual != path {
-		f.path = path
+		f.path = written
 	}
 	d.secrets = append(d.secrets, f)
 	return nil
 }
 
+// noteUnplaced says in one note what has no place.
+func (d *discovery) noteUnplaced() {
+	const shown = 3
+	switch n := len(d.unplaced); {
+	case n == 0:
+	case n <= shown:
+		for _, path := range d.unplaced {
+			d.note("%s fits no default place; say what it is with -map.", path)
+		}
+	default:
+		d.note("%d secrets fit no default place, such as %s; say what they are with -map.", n, strings.Join(d.unplaced[:shown], ", "))
+	}
+}
+
 // placeOf turns a path into a place: by the rule, or by reading the store's
 // default paths backwards.
-func (d *discovery) placeOf(store *planner.Store, path string, r rule) (providers.Place, bool, error) {
+func (d *discovery) placeOf(store *planner.Store, path, written string, r rule) (providers.Place, bool, error) {
 	if r.match != nil {
-		return r.place(path)
+		return r.place(written)
 	}
-	parts := strings.Split(path, "/")
+	parts := strings.Split(written, "/")
 	if len(parts) != 3 {
 		return providers.Place{}, false, nil
 	}

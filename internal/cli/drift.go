@@ -10,6 +10,7 @@ import (
 	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
+	"github.com/cofferhq/coffer/providers"
 )
 
 type driftOptions struct {
@@ -21,10 +22,12 @@ func driftCommand(inv *invocation) *cli.Command {
 	var opts driftOptions
 	return &cli.Command{
 		Name:  "drift",
-		Usage: "show what somebody changed outside; writes nothing, not even state",
+		Usage: "show what somebody changed outside; writes nothing",
 		Description: `Compares what the stores show with what the state recorded, by metadata alone:
-it says "unchanged since version V", never that a value is right. -verify-values
-also reads the values that have a fingerprint, compares them, and audits that.`,
+it says "unchanged since version V", never that a value is right. Policies,
+grants and roles count too, and a policy that nobody declared and that can read
+what is managed. Nothing is written, not even state. -verify-values also reads
+the values that have a fingerprint, compares them, and audits that.`,
 		UsageText: `coffer drift
 coffer drift -target app.checkout -json
 coffer drift -verify-values`,
@@ -48,7 +51,11 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 	if err != nil {
 		return err
 	}
-	w, err := inv.openWorkspace(ctx, "")
+	var phase providers.Phase
+	if opts.verifyValues {
+		phase = providers.PhaseApply // only that identity reads values
+	}
+	w, err := inv.open(ctx, opening{phase: phase})
 	if err != nil {
 		return err
 	}
@@ -72,6 +79,14 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 	}
 	diff.Now = inv.Now()
 	report := planner.DetectDrift(w.desired, w.snapshot, live, w.stores, diff, verified)
+	if len(diff.Targets) == 0 { // who else can read is a question about all of a store
+		report.Drift = append(report.Drift, w.undeclared(ctx, selects(diff))...)
+		slices.SortStableFunc(report.Drift, func(a, b planner.Drift) int { return a.Address.Compare(b.Address) })
+	}
+	for i := range report.Drift {
+		d := &report.Drift[i]
+		d.Detail = w.hintApart(d.Detail, live, d.Location)
+	}
 	report.ValuesRead = w.valuesRead()
 	report.Diagnostics = append(inv.planWarnings(), report.Diagnostics...)
 	if inv.json {
@@ -83,6 +98,13 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 		return err
 	}
 	return driftOutcome(report)
+}
+
+// undeclared returns what gives access and was declared by nobody.
+func (w *workspace) undeclared(ctx context.Context, matches func(addr.Address) bool) []planner.Drift {
+	return slices.DeleteFunc(planner.Undeclared(ctx, w.desired, w.snapshot, w.stores), func(d planner.Drift) bool {
+		return !matches(d.Address)
+	})
 }
 
 // selects returns whether an address is among the targets and not excluded.

@@ -15,6 +15,7 @@ import (
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
+	"github.com/cofferhq/coffer/providers"
 )
 
 type graphOptions struct {
@@ -28,17 +29,19 @@ func graphCommand(inv *invocation) *cli.Command {
 		Name:  "graph",
 		Usage: "show what depends on what, and who can read what",
 		Description: `Readers are those that policies name, and the recipients that the provider block
-or .sops.yaml gives to whole files. It shows what the configuration wants, as
-coffer apply makes it: no state is asked and no file with secrets is looked at.`,
+or .sops.yaml gives to whole files. Policies, and what they come to on a
+provider, such as roles and grants, are nodes of their own. It shows what the
+configuration wants, as coffer apply makes it: no store and no state is asked.`,
 		UsageText: `coffer graph
 coffer graph -format dot | dot -Tsvg > graph.svg
 coffer graph -reads app.shop.secret.db
+coffer graph -reads 'vault_approle("checkout-production")'
 coffer graph -reads age1…
 coffer graph -reads 'provider.sops.recipients["production/shop.yaml"]'`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is text, dot or mermaid", Value: "text", Destination: &opts.format},
 			&cli.StringFlag{
-				Name: "reads", Usage: "who reads `ADDRESS`, or what a principal or the readers of a file read", Destination: &opts.reads,
+				Name: "reads", Usage: "who reads `ADDRESS`, or what a principal, a policy or the readers of a file read", Destination: &opts.reads,
 			},
 		},
 		Action: func(c *cli.Context) error {
@@ -50,7 +53,8 @@ coffer graph -reads 'provider.sops.recipients["production/shop.yaml"]'`,
 	}
 }
 
-// graph is the configuration as nodes and edges, each in address order.
+// graph is the configuration as nodes and edges: secrets, then policies, then
+// the objects of providers, each in address order.
 type graph struct {
 	FormatVersion int         `json:"format_version"`
 	Nodes         []graphNode `json:"nodes"`
@@ -58,12 +62,18 @@ type graph struct {
 
 type graphNode struct {
 	Address  addr.Address   `json:"address"`
-	Store    string         `json:"store"`
+	Kind     string         `json:"kind"`
+	Store    string         `json:"store,omitempty"`
 	Replicas []string       `json:"replicas,omitempty"`
 	Uses     []addr.Address `json:"uses,omitempty"`
+	Covers   []addr.Address `json:"covers,omitempty"` // what a policy lets read
 	Readers  []graphReader  `json:"readers,omitempty"`
+	Reads    string         `json:"reads,omitempty"` // what an object gives, for people
 	lists    []addr.Address // the objects that decide who reads it
 }
+
+// isSecret tells what can be read from what decides who reads.
+func (n *graphNode) isSecret() bool { return n.Kind == addr.KindSecret || n.Kind == addr.KindEnvFile }
 
 // graphReader is a reader by a policy, or by the recipients of a file.
 type graphReader struct {
@@ -71,6 +81,13 @@ type graphReader struct {
 	Policy addr.Address `json:"policy,omitzero"`
 	List   addr.Address `json:"list,omitzero"`
 	args   []string
+}
+
+// is reports whether r is the principal that a person names: the reader as
+// written, its arguments with slashes between, or the first of them, which is
+// its name.
+func (r graphReader) is(what string) bool {
+	return r.Reader == what || len(r.args) > 0 && (r.args[0] == what || strings.Join(r.args, "/") == what)
 }
 
 // why says what makes r a reader.
@@ -88,7 +105,7 @@ func runGraph(ctx context.Context, inv *invocation, opts graphOptions) error {
 	if !ok {
 		return usagef("there is no graph format %q; use text, dot or mermaid", opts.format)
 	}
-	w, err := inv.openStateless()
+	w, err := inv.openStateless(providers.PhasePlan)
 	if err != nil {
 		return err
 	}
@@ -97,7 +114,7 @@ func runGraph(ctx context.Context, inv *invocation, opts graphOptions) error {
 	case err != nil:
 		return err
 	case !diags.HasErrors():
-		g.recipients(w.desired)
+		g.access(w.desired)
 	case opts.reads != "": // half an answer to who can read is a wrong one
 		return &diagnosticsError{diags, w.cfg.Files}
 	default: // a project at its beginning has dependencies and no readers yet
@@ -122,43 +139,36 @@ func runGraph(ctx context.Context, inv *invocation, opts graphOptions) error {
 func newGraph(cfg *lang.Config) graph {
 	g := graph{FormatVersion: 1, Nodes: []graphNode{}}
 	readers := map[addr.Address][]graphReader{}
+	var policies []graphNode
 	for _, p := range cfg.Policies {
-		for _, a := range p.Secrets {
-			for _, r := range p.Readers {
-				readers[a] = append(readers[a], graphReader{Reader: readerText(r), Policy: p.Address, args: r.Args})
-			}
+		n := graphNode{Address: p.Address, Kind: addr.KindPolicy, Covers: p.Secrets}
+		for _, r := range p.Readers {
+			n.Readers = append(n.Readers, graphReader{Reader: readerText(r), Policy: p.Address, args: r.Args})
 		}
+		for _, a := range p.Secrets {
+			readers[a] = append(readers[a], n.Readers...)
+		}
+		policies = append(policies, n)
 	}
 	for _, s := range cfg.Secrets {
 		g.Nodes = append(g.Nodes, graphNode{
-			Address: s.Address, Store: s.Store, Replicas: s.Replicas,
+			Address: s.Address, Kind: s.Address.Kind, Store: s.Store, Replicas: s.Replicas,
 			Uses: uses(s), Readers: readers[s.Address],
 		})
 	}
+	g.Nodes = append(g.Nodes, policies...)
 	return g
-}
-
-// openStateless loads a workspace for what the configuration alone answers.
-func (inv *invocation) openStateless() (*workspace, error) {
-	log, err := inv.logger()
-	if err != nil {
-		return nil, err
-	}
-	cfg, blocks, err := inv.loadConfig()
-	if err != nil {
-		return nil, err
-	}
-	return &workspace{inv: inv, cfg: cfg, blocks: blocks, log: log}, nil
 }
 
 // readable finds out who reads what. That the readers cannot be told yet comes
 // back as diagnostics.
 func (w *workspace) readable(ctx context.Context) (hcl.Diagnostics, error) {
-	list, err := w.openProviders(ctx, w.blocks)
+	list, err := w.openProviders(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = w.connect(ctx, list)
+	w.stores = w.unconnected(list)
+	err = w.desire()
 	if d, ok := errors.AsType[*diagnosticsError](err); ok {
 		return d.diags, nil
 	}
@@ -169,28 +179,55 @@ func (w *workspace) readable(ctx context.Context) (hcl.Diagnostics, error) {
 // file, one a line.
 const kindRecipients = "recipients"
 
-// recipients adds who reads a secret because they open its whole file, or that
-// of a replica. Those that a policy made recipients are listed with it.
-func (g graph) recipients(desired *planner.Desired) {
+// access adds what decides who reads: the objects that the policies and the
+// blocks of providers come to, and those who read a secret because they open its
+// whole file, or that of a replica. Those that a policy made recipients are
+// listed with it.
+func (g *graph) access(desired *planner.Desired) {
 	at := map[addr.Address]int{}
 	for i, n := range g.Nodes {
 		at[n.Address] = i
 	}
 	for _, r := range desired.Resources {
-		i, ok := at[r.Address.Primary()]
-		if !ok || r.IsObject() {
+		i, known := at[r.Address.Primary()]
+		switch {
+		case r.IsObject():
+			g.object(r, i, known)
+		case known:
+			g.Nodes[i].decidedBy(r, desired)
+		}
+	}
+}
+
+// object adds an object, to the policy that it stands for where there is one.
+// The recipients of a file are shown as the readers that they are.
+func (g *graph) object(r *planner.Resource, i int, known bool) {
+	switch {
+	case known:
+		g.Nodes[i].Store = r.Store
+		if !slices.Contains(g.Nodes[i].lists, r.Address) {
+			g.Nodes[i].lists = append(g.Nodes[i].lists, r.Address)
+		}
+	case r.Location.Kind != kindRecipients:
+		g.Nodes = append(g.Nodes, graphNode{
+			Address: r.Address, Kind: r.Location.Kind, Store: r.Store, Uses: r.Needs, Reads: r.Reads,
+		})
+	}
+}
+
+// decidedBy adds what decides who reads the secret n, of which r is one place.
+func (n *graphNode) decidedBy(r *planner.Resource, desired *planner.Desired) {
+	for _, need := range r.Needs {
+		list := desired.At(need)
+		if list == nil || !list.IsObject() {
 			continue
 		}
-		n := &g.Nodes[i]
-		for _, need := range r.Needs {
-			list := desired.At(need)
-			if list == nil || !list.IsObject() || list.Location.Kind != kindRecipients {
-				continue
-			}
-			n.lists = append(n.lists, need)
-			for who := range strings.Lines(list.Document) {
-				n.addRecipient(strings.TrimSuffix(who, "\n"), need)
-			}
+		n.lists = append(n.lists, need)
+		if list.Location.Kind != kindRecipients {
+			continue
+		}
+		for who := range strings.Lines(list.Document) {
+			n.addRecipient(strings.TrimSuffix(who, "\n"), need)
 		}
 	}
 }
@@ -227,90 +264,4 @@ func readerText(r lang.Reader) string {
 		quoted[i] = fmt.Sprintf("%q", a)
 	}
 	return r.Func + "(" + strings.Join(quoted, ", ") + ")"
-}
-
-// reads narrows the graph to what an address or a principal asks about.
-func (g graph) reads(what string) (graph, error) {
-	keep := func(n graphNode) (graphNode, bool) {
-		var mine []graphReader
-		for _, r := range n.Readers {
-			if r.Reader == what || len(r.args) > 0 && strings.Join(r.args, "/") == what {
-				mine = append(mine, r)
-			}
-		}
-		n.Readers = mine
-		return n, len(mine) > 0
-	}
-	switch a, err := addr.Parse(what); {
-	case err != nil:
-	case a.Provider != "":
-		keep = func(n graphNode) (graphNode, bool) { return n, slices.Contains(n.lists, a) }
-	case a.App != "" || a.Kind != "" && a.Name != "":
-		keep = func(n graphNode) (graphNode, bool) { return n, a.Contains(n.Address) }
-	}
-	narrow := graph{FormatVersion: g.FormatVersion, Nodes: []graphNode{}}
-	for _, n := range g.Nodes {
-		if n, ok := keep(n); ok {
-			n.Uses = nil
-			narrow.Nodes = append(narrow.Nodes, n)
-		}
-	}
-	if len(narrow.Nodes) == 0 {
-		return g, fmt.Errorf("%q is neither an address nor a reader in this configuration; coffer graph lists both", what)
-	}
-	return narrow, nil
-}
-
-func writeGraphText(w io.Writer, g graph) {
-	for _, n := range g.Nodes {
-		fmt.Fprintf(w, "%s  %s\n", n.Address, strings.Join(append([]string{n.Store}, n.Replicas...), ", "))
-		for _, a := range n.Uses {
-			fmt.Fprintf(w, "  uses %s\n", a)
-		}
-		for _, r := range n.Readers {
-			fmt.Fprintf(w, "  read by %s %s\n", r.Reader, r.why())
-		}
-	}
-}
-
-func writeGraphDot(w io.Writer, g graph) {
-	quote := func(s string) string {
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-	}
-	fmt.Fprint(w, "digraph coffer {\n  rankdir = LR;\n  node [shape = box];\n")
-	for _, n := range g.Nodes {
-		fmt.Fprintf(w, "  %s;\n", quote(n.Address.String()))
-		for _, a := range n.Uses {
-			fmt.Fprintf(w, "  %s -> %s;\n", quote(n.Address.String()), quote(a.String()))
-		}
-		for _, r := range n.Readers {
-			fmt.Fprintf(w, "  %s [shape = ellipse];\n  %s -> %s [style = dashed];\n",
-				quote(r.Reader), quote(r.Reader), quote(n.Address.String()))
-		}
-	}
-	fmt.Fprint(w, "}\n")
-}
-
-func writeGraphMermaid(w io.Writer, g graph) {
-	ids := map[string]string{}
-	node := func(label, shape string) string {
-		id, ok := ids[label]
-		if !ok {
-			id = fmt.Sprintf("n%d", len(ids))
-			ids[label] = id
-			text := strings.NewReplacer("#", "#35;", `"`, "#quot;", "<", "#lt;", ">", "#gt;").Replace(label)
-			fmt.Fprintf(w, "  %s%c\"%s\"%c\n", id, shape[0], text, shape[1])
-		}
-		return id
-	}
-	fmt.Fprint(w, "flowchart LR\n")
-	for _, n := range g.Nodes {
-		from := node(n.Address.String(), "[]")
-		for _, a := range n.Uses {
-			fmt.Fprintf(w, "  %s --> %s\n", from, node(a.String(), "[]"))
-		}
-		for _, r := range n.Readers {
-			fmt.Fprintf(w, "  %s -.-> %s\n", node(r.Reader, "()"), from)
-		}
-	}
 }

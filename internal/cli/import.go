@@ -51,9 +51,9 @@ func runImport(ctx context.Context, inv *invocation, opts importOptions) (err er
 	if err := inv.mayAsk(opts.approval); err != nil {
 		return err
 	}
-	w, err := inv.openWorkspaceWith(ctx, "import", func(cfg *lang.Config) {
+	w, err := inv.open(ctx, opening{operation: "import", edit: func(cfg *lang.Config) {
 		cfg.Imports = append(cfg.Imports, &lang.Import{To: to.Primary(), ID: opts.id, Store: to.Store})
-	})
+	}})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
+	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/secret"
 	"github.com/cofferhq/coffer/state"
 )
@@ -77,6 +79,7 @@ func (w *workspace) carryOut(ctx context.Context, j job) error {
 		return err
 	}
 	w.noteMissingKey(j.plan)
+	inv.began = true
 	done := inv.acknowledge(ctx, applier)
 	result, err := applier.Apply(ctx, j.plan)
 	done()
@@ -204,7 +207,7 @@ func summarize(plan *planner.Plan, result *planner.Result) render.ApplySummary {
 	for _, o := range result.Outcomes {
 		switch out := (render.Outcome{Address: o.Change.Address, Action: o.Change.Action, Because: o.Skipped}); {
 		case o.Err != nil:
-			out.Err = o.Err.Error()
+			explain(&out, o)
 			sum.Failed = append(sum.Failed, out)
 		case o.Skipped != "":
 			sum.Skipped = append(sum.Skipped, out)
@@ -227,6 +230,23 @@ func summarize(plan *planner.Plan, result *planner.Result) render.ApplySummary {
 		}
 	}
 	return sum
+}
+
+// explain says why a change was not done: the error, the next step, and
+// whether anything happened all the same.
+func explain(out *render.Outcome, o planner.ChangeResult) {
+	out.Err, out.Next = apart(o.Err)
+	e, ok := errors.AsType[*providers.Error](o.Err)
+	if !ok {
+		return
+	}
+	out.Effect = render.EffectUnknown
+	if e.Code.Definite() {
+		out.Effect = render.EffectNone
+	}
+	if path := o.Change.Location.Path; e.Path == path {
+		out.Common = strings.Replace(out.Err, " "+path+": ", ": ", 1)
+	}
 }
 
 // applyOutcome returns how an apply ends: what was not done is an error, what

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/urfave/cli/v2"
 
 	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/planner"
+	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/state"
 )
 
@@ -74,7 +76,12 @@ func codeOf(ctx context.Context, err error) string {
 func (inv *invocation) report(ctx context.Context, err error) {
 	var d *diagnosticsError
 	if !errors.As(err, &d) {
-		d = &diagnosticsError{diags: hcl.Diagnostics{{Severity: hcl.DiagError, Summary: err.Error()}}}
+		text, next := apart(err)
+		d = &diagnosticsError{diags: hcl.Diagnostics{{Severity: hcl.DiagError, Summary: text, Detail: next}}}
+		if _, ok := errors.AsType[*providers.Error](err); ok && !inv.json {
+			inv.reportStore(text, next)
+			return
+		}
 	}
 	switch {
 	case inv.json && !inv.wroteJSON:
@@ -85,6 +92,32 @@ func (inv *invocation) report(ctx context.Context, err error) {
 		inv.say("coffer: %s", d.diags[0].Summary)
 	default:
 		inv.printDiagnostics(d.diags, d.files)
+	}
+}
+
+// apart splits an error into what went wrong and what to do about it, which is
+// "" where no provider knows.
+func apart(err error) (text, next string) {
+	text = err.Error()
+	if e, ok := errors.AsType[*providers.Error](err); ok && e.Hint != "" {
+		text = strings.Replace(text, "; "+e.Hint, "", 1)
+		next = e.Hint
+	}
+	return text, next
+}
+
+// nothingChanged is what a person wants to know after an error.
+const nothingChanged = "Nothing was changed."
+
+// reportStore says what a store did not do, what to do about it, and what
+// became of the command.
+func (inv *invocation) reportStore(text, next string) {
+	inv.say("coffer: %s", text)
+	if next != "" {
+		inv.say("  Next: %s", strings.ReplaceAll(next, "\n", "\n  "))
+	}
+	if !inv.began {
+		inv.say("  %s", nothingChanged)
 	}
 }
 

@@ -3,12 +3,14 @@ package cli
 import (
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/sops"
+	"github.com/cofferhq/coffer/providers/vault"
 )
 
 // registry is the one list of drivers. A new provider is a line here.
 func registry() *providers.Registry {
 	return providers.NewRegistry(
 		sops.Factory(),
+		vault.Factory(),
 	)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
+	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/secret"
 )
 
@@ -72,7 +73,7 @@ func runSecretSet(ctx context.Context, inv *invocation, opts secretOptions) (err
 		return err
 	}
 	// Nobody waits for the lock while a person types.
-	look, err := inv.openWorkspace(ctx, "")
+	look, err := inv.open(ctx, opening{phase: providers.PhaseApply})
 	if err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func runSecretGet(ctx context.Context, inv *invocation, opts secretOptions) erro
 	case !toTerminal && !opts.raw:
 		return usagef("stdout is not a terminal; give -raw if the value may go there")
 	}
-	w, err := inv.openWorkspace(ctx, "")
+	w, err := inv.open(ctx, opening{phase: providers.PhaseApply})
 	if err != nil {
 		return err
 	}
@@ -240,6 +241,9 @@ func (w *workspace) read(ctx context.Context, a addr.Address, field string) (sec
 		}
 	}
 	value, err := w.stores[r.Store].Read(ctx, r.Location.Path, "")
+	if err == nil {
+		value, err = r.Open(w.snapshot.Entries[r.Location], value)
+	}
 	switch {
 	case err != nil:
 		return none, err

@@ -33,7 +33,7 @@ ours the new instance holds, asks, and changes the state alone.`,
 }
 
 func runStateRepin(ctx context.Context, inv *invocation, opts approval, ref string) (err error) {
-	w, list, err := inv.openUnconnected(ctx, "state repin")
+	w, list, err := inv.openUnconnected(ctx, opening{operation: "state repin"})
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func runStateRepin(ctx context.Context, inv *invocation, opts approval, ref stri
 	if err := inv.mayAsk(opts); err != nil {
 		return err
 	}
-	moved, err := w.snapshot.Repin(ref, store.Identity)
+	moved, err := planner.Repin(w.snapshot, store)
 	if err != nil {
 		return err
 	}
@@ -58,6 +58,9 @@ func runStateRepin(ctx context.Context, inv *invocation, opts approval, ref stri
 		return err
 	}
 	out := render.NewWriter(inv.Err, render.Style{})
+	if store.Incarnation != "" {
+		fmt.Fprintf(out, "What it keeps secrets in is %q now.\n", store.Incarnation)
+	}
 	fmt.Fprintf(out, "Provider %s is %q now. Of the %s that the state has there, it holds %d.\n",
 		ref, store.Identity, entries(len(moved)), found)
 	if !opts.auto {

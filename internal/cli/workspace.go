@@ -7,10 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -43,24 +41,47 @@ type workspace struct {
 	inputs   inputs
 	key      fingerprint.Key
 	log      *slog.Logger
-	reason   string // why a person asked for this, for the audit log
+	phase    providers.Phase
+	patience time.Duration // for a store that does not answer; 0 is that of the providers
+	reason   string        // why a person asked for this, for the audit log
 }
 
-// openWorkspace opens the workspace of the configuration directory. With an
-// operation ("apply") it takes the state lock, which close releases; with ""
-// the state is only read.
+// opening says what a workspace is opened for.
+type opening struct {
+	// operation takes the state lock, which close releases; with "" the state is
+	// only read.
+	operation string
+	// phase is the identity that the providers use where they have several; ""
+	// is that of an apply where there is an operation, else that of a plan.
+	phase providers.Phase
+	// edit adds to the configuration what the command line asks for beyond it.
+	edit func(*lang.Config)
+}
+
+func (o opening) phased() providers.Phase {
+	switch {
+	case o.phase != "":
+		return o.phase
+	case o.operation != "":
+		return providers.PhaseApply
+	}
+	return providers.PhasePlan
+}
+
+// openWorkspace opens the workspace of the configuration directory for an
+// operation, or with "" to look at it.
 func (inv *invocation) openWorkspace(ctx context.Context, operation string) (*workspace, error) {
-	return inv.openWorkspaceWith(ctx, operation, func(*lang.Config) {})
+	return inv.open(ctx, opening{operation: operation})
 }
 
-// openWorkspaceWith lets edit add to the configuration what the command line
-// asks for beyond it.
-func (inv *invocation) openWorkspaceWith(ctx context.Context, operation string, edit func(*lang.Config)) (*workspace, error) {
-	w, list, err := inv.openUnconnected(ctx, operation)
+func (inv *invocation) open(ctx context.Context, o opening) (*workspace, error) {
+	w, list, err := inv.openUnconnected(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	edit(w.cfg)
+	if o.edit != nil {
+		o.edit(w.cfg)
+	}
 	if err := w.connect(ctx, list); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
@@ -69,28 +90,50 @@ func (inv *invocation) openWorkspaceWith(ctx context.Context, operation string, 
 
 // openUnconnected loads configuration and state and opens the providers, but
 // does not ask yet who they are.
-func (inv *invocation) openUnconnected(ctx context.Context, operation string) (*workspace, []*providers.Provider, error) {
-	log, err := inv.logger()
+func (inv *invocation) openUnconnected(ctx context.Context, o opening) (*workspace, []*providers.Provider, error) {
+	w, err := inv.openStateless(o.phased())
 	if err != nil {
 		return nil, nil, err
-	}
-	cfg, blocks, err := inv.loadConfig()
-	if err != nil {
-		return nil, nil, err
-	}
-	w := &workspace{
-		inv: inv, cfg: cfg, blocks: blocks, log: log,
-		backend: inv.stateFile(inv.statePath(cfg.Settings.StatePath), cfg.Settings.Project),
-		inputs:  inputs{dir: inv.dir(), vars: inv.Environ.Vars},
 	}
 	if w.key, err = inv.fingerprintKey(); err != nil {
 		return nil, nil, err
 	}
-	list, err := w.openProviders(ctx, blocks)
+	list, err := w.openProviders(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	return w, list, w.loadState(ctx, operation)
+	return w, list, w.loadState(ctx, o.operation)
+}
+
+// openStateless loads a workspace for what the configuration alone answers.
+func (inv *invocation) openStateless(phase providers.Phase) (*workspace, error) {
+	log, err := inv.logger()
+	if err != nil {
+		return nil, err
+	}
+	cfg, blocks, err := inv.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	return &workspace{
+		inv: inv, cfg: cfg, blocks: blocks, log: log, phase: phase,
+		backend: inv.stateFile(inv.statePath(cfg.Settings.StatePath), cfg.Settings.Project),
+		inputs:  inputs{dir: inv.dir(), vars: inv.Environ.Vars},
+	}, nil
+}
+
+// unconnected makes stores of providers that nobody asked who they are: enough
+// for what is told from the configuration alone.
+func (w *workspace) unconnected(list []*providers.Provider) planner.Stores {
+	stores := planner.Stores{}
+	for _, p := range list {
+		identity := "unconnected:" + p.Ref() // two stores are two places
+		if w.snapshot != nil && w.snapshot.Providers[p.Ref()] != "" {
+			identity = w.snapshot.Providers[p.Ref()]
+		}
+		stores[p.Ref()] = &planner.Store{Provider: p, Identity: identity}
+	}
+	return stores
 }
 
 // close releases the lock, even when the run was interrupted.
@@ -133,21 +176,32 @@ func (inv *invocation) fingerprintKey() (fingerprint.Key, error) {
 	return key, err
 }
 
-func (w *workspace) openProviders(ctx context.Context, blocks []decodedProvider) ([]*providers.Provider, error) {
+func (w *workspace) openProviders(ctx context.Context) ([]*providers.Provider, error) {
 	var list []*providers.Provider
-	env := providers.Env{
-		Dir: w.inv.dir(), Getenv: w.inv.Getenv, Now: w.inv.Now, Random: w.inv.Random, Project: w.cfg.Settings.Project,
-	}
-	for _, b := range blocks {
-		driver, err := b.factory.Open(ctx, env, b.config)
+	for _, b := range w.blocks {
+		p, err := w.openProvider(ctx, b)
 		if err != nil {
-			return nil, fmt.Errorf("provider %s: %w", b.block.Ref(), err)
+			return nil, err
 		}
-		list = append(list, providers.New(b.block.Ref(), driver, providers.Options{
-			Parallelism: w.inv.parallelism, Now: w.inv.Now, Log: w.log,
-		}))
+		list = append(list, p)
 	}
 	return list, nil
+}
+
+func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*providers.Provider, error) {
+	env := providers.Env{
+		Dir: w.inv.dir(), Getenv: w.inv.Getenv, Now: w.inv.Now, Random: w.inv.Random, Project: w.cfg.Settings.Project,
+		Phase: w.phase,
+	}
+	driver, err := b.factory.Open(ctx, env, b.config)
+	if err != nil {
+		return nil, fmt.Errorf("provider %s: %w", b.block.Ref(), err)
+	}
+	p := providers.New(b.block.Ref(), driver, providers.Options{
+		Parallelism: w.inv.parallelism, MaxWait: w.patience, Now: w.inv.Now, Log: w.log,
+	})
+	w.inv.opened = append(w.inv.opened, p)
+	return p, nil
 }
 
 func (w *workspace) loadState(ctx context.Context, operation string) error {
@@ -177,71 +231,18 @@ func (w *workspace) loadState(ctx context.Context, operation string) error {
 	return nil
 }
 
-// lock takes the state lock, waiting as long as -lock-timeout says, and says
-// for whom it waits.
-func (inv *invocation) lock(ctx context.Context, backend state.Store, operation string) (state.Session, error) {
-	who := inv.lockInfo(operation)
-	try := func(wait time.Duration) (state.Session, error) {
-		ctx, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
-		return backend.Lock(ctx, who)
-	}
-	session, err := try(0)
-	var locked *state.LockedError
-	if errors.As(err, &locked) && inv.lockTimeout > 0 {
-		inv.say("Waiting up to %s: the state is locked by %s.", inv.lockTimeout, holder(locked.Holder))
-		session, err = try(inv.lockTimeout)
-	}
-	if errors.As(err, &locked) && locked.Holder.ID != "" {
-		return nil, fmt.Errorf("%w; if it hangs and cannot be stopped: coffer state unlock %s", err, locked.Holder.ID)
-	}
-	return session, err
-}
-
-func holder(h state.LockInfo) string {
-	if h.ID == "" {
-		return "another process"
-	}
-	return fmt.Sprintf("%s (%s, process %d)", h.Who, h.Operation, h.PID)
-}
-
-// waitingStore is a store whose lock is waited for as -lock-timeout says.
-type waitingStore struct {
-	state.Store
-	inv *invocation
-}
-
-func (s waitingStore) Lock(ctx context.Context, who state.LockInfo) (state.Session, error) {
-	return s.inv.lock(ctx, s.Store, who.Operation)
-}
-
-// lockInfo says who asks for the lock, for people.
-func (inv *invocation) lockInfo(operation string) state.LockInfo {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return state.LockInfo{Operation: operation, Who: inv.user() + "@" + host, PID: os.Getpid(), Since: inv.Now().UTC()}
-}
-
-func (inv *invocation) user() string {
-	for _, name := range []string{"USER", "LOGNAME", "USERNAME"} {
-		if u := inv.Getenv(name); u != "" {
-			return u
-		}
-	}
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
-	}
-	return "uid" + strconv.Itoa(os.Getuid())
-}
-
 func (w *workspace) connect(ctx context.Context, list []*providers.Provider) error {
 	var diags []planner.Diagnostic
 	w.stores, diags = planner.Connect(ctx, list, w.snapshot)
 	if err := w.check(diags); err != nil {
 		return err
 	}
+	return w.desire()
+}
+
+// desire multiplies the configuration by the stores.
+func (w *workspace) desire() error {
+	var diags []planner.Diagnostic
 	w.desired, diags = planner.Desire(w.cfg, w.stores)
 	return w.check(diags)
 }
@@ -272,8 +273,29 @@ func (w *workspace) plan(ctx context.Context, refresh bool, opts planner.DiffOpt
 	plan := planner.Diff(w.desired, w.snapshot, live, w.stores, opts)
 	plan.ValuesRead = w.valuesRead()
 	plan.Diagnostics = append(w.inv.planWarnings(), plan.Diagnostics...)
+	for i := range plan.Changes {
+		c := &plan.Changes[i]
+		c.Detail = w.hintApart(c.Detail, live, c.Location)
+	}
+	if refresh && doable(plan) > 0 {
+		plan.Diagnostics = append(plan.Diagnostics, planner.LeaseWarnings(ctx, plan, w.stores, opts.Now)...)
+	}
 	w.log.Log(ctx, levelTrace, "plan", "changes", len(plan.Changes))
 	return plan, nil
+}
+
+// hintApart puts the next step of an error that a store gave for a place on a
+// line of its own.
+func (w *workspace) hintApart(detail string, live *planner.Live, at planner.Location) string {
+	store := w.stores[at.Provider]
+	if store == nil || detail == "" {
+		return detail
+	}
+	err := live.At(addr.Location{Provider: store.Identity, Kind: at.Kind, Path: at.Path}).Err
+	if e, ok := errors.AsType[*providers.Error](err); ok && e.Hint != "" {
+		return strings.Replace(detail, "; "+e.Hint, "\nNext: "+e.Hint, 1)
+	}
+	return detail
 }
 
 // compareAccepted reads and compares the values that a person accepts after

@@ -33,10 +33,15 @@ func TestConfigurationsOfThePages(t *testing.T) {
 			line := 1 + strings.Count(string(text[:m[0]]), "\n")
 			dir := t.TempDir()
 			whole := completed(string(text[m[2]:m[3]]))
-			if err := os.WriteFile(filepath.Join(dir, "page.hcl"), []byte(whole), 0o600); err != nil {
-				t.Fatal(err)
+			for name, text := range map[string]string{"page.hcl": whole, "policies/ops.hcl": "path \"x\" {\n  capabilities = [\"read\"]\n}\n"} {
+				if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if _, diags := lang.Load(dir, lang.Options{ProviderTypes: []string{"sops"}, Version: "0.1.0"}); diags.HasErrors() {
+			if _, diags := lang.Load(dir, lang.Options{ProviderTypes: []string{"sops", "vault"}, Version: "0.1.0"}); diags.HasErrors() {
 				t.Errorf("%s line %d: %v\n%s", page, line, diags, whole)
 			}
 		}
@@ -75,6 +80,9 @@ func pages(t *testing.T) []string {
 // completed makes a whole configuration of a part.
 func completed(part string) string {
 	if insideApp.MatchString(part) {
+		if strings.Contains(part, "secret.db") && !strings.Contains(part, `secret "db"`) {
+			part += "secret \"db\" {\n  value = manual()\n}\n"
+		}
 		part = "app \"checkout\" {\n  environments = [\"dev\", \"production\"]\n" + part + "}\n"
 	}
 	if strings.Contains(part, "coffer {") && !strings.Contains(part, "project") {
@@ -83,6 +91,7 @@ func completed(part string) string {
 	for _, block := range []struct{ head, text string }{
 		{"coffer {", "coffer {\n  project = \"shop-1\"\n}\n"},
 		{`provider "sops" {`, "provider \"sops\" {}\n"},
+		{`provider "vault" {`, "provider \"vault\" {}\n"},
 		{`environment "`, "environment \"dev\" {\n  store = sops\n}\nenvironment \"production\" {\n  store = sops\n}\n"},
 		{`app "`, "app \"checkout\" {\n  environments = [\"dev\", \"production\"]\n  secret \"db\" {\n    value = manual()\n  }\n}\n"},
 	} {

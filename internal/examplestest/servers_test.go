@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cofferhq/coffer/providers/vault/vaulttest"
 )
 
 func sopsTool(t *testing.T) string {
@@ -37,5 +39,35 @@ func TestMastodonRunsToTheEnd(t *testing.T) {
 	out := p.run(examples, map[string]string{"SOPS": sopsTool(t)}, "bash", "mastodon/run.sh")
 	if n := strings.Count(out, "\nok "); n != 2*23 {
 		t.Errorf("the checker said ok %d times", n)
+	}
+}
+
+// The day with Vault, on a real OpenBao, leaves nothing behind on this machine.
+func TestCheckoutVault(t *testing.T) {
+	server := vaulttest.Start(t, vaulttest.Options{})
+	server.Must("POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	p := newPlace(t)
+	out := p.run(examples, map[string]string{"VAULT_ADDR": server.Address, "VAULT_TOKEN": server.RootToken}, "bash", "checkout-vault/run.sh")
+	for _, want := range []string{
+		"reads    checkout/production/db\n", "does not checkout/dev/db\n", "does not reports/production/db_url\n",
+		`provider.vault.policy["everybody"]`, `read by vault_approle("checkout-production")`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+	if left := append(filesBelow(t, p.home), filesBelow(t, p.tmp)...); len(left) > 0 {
+		t.Errorf("run.sh left %v behind", left)
+	}
+	// Nothing that only looks asked for a value: three times the program did, and
+	// the restore read the recorded version.
+	read := 0
+	for _, r := range server.AuditRequests() {
+		if strings.HasPrefix(r.Path, "shop/data/") && r.Operation == "read" {
+			read++
+		}
+	}
+	if read != 4 {
+		t.Errorf("%d values were asked for, want 4", read)
 	}
 }

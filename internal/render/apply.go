@@ -35,7 +35,32 @@ type Outcome struct {
 	Address addr.Address   `json:"address"`
 	Action  planner.Action `json:"action"`
 	Err     string         `json:"error,omitempty"`   // what went wrong
+	Next    string         `json:"next,omitempty"`    // what to do about it
+	Effect  Effect         `json:"effect,omitempty"`  // what became of it, "" where no provider was asked
 	Because string         `json:"because,omitempty"` // why it was skipped, or what stands against it
+	// Common is Err without its place, as it can be said of many; "" is an error
+	// that stands alone.
+	Common string `json:"-"`
+}
+
+// Effect is what a failed call to a provider did.
+type Effect string
+
+// The effects.
+const (
+	EffectNone    Effect = "none"
+	EffectUnknown Effect = "unknown"
+)
+
+// effectText says it for people.
+func effectText(effect Effect) string {
+	switch effect {
+	case EffectNone:
+		return "Nothing was changed here."
+	case EffectUnknown:
+		return "It may have happened all the same: the next coffer apply looks before it writes."
+	}
+	return ""
 }
 
 // ApplyText writes how an apply ended. The only errors are the sink's.
@@ -86,7 +111,11 @@ func outcomes(p *page, sign string, tone Tone, name string, list []Outcome) {
 	title(p, tone, name, strconv.Itoa(len(list)), "")
 	items := make([]item, len(list))
 	for i, o := range list {
-		said := strings.TrimSpace(o.Err + "\n" + o.Because)
+		next := o.Next
+		if next != "" {
+			next = "Next: " + next
+		}
+		said := lines(o.Err, next, effectText(o.Effect), o.Because)
 		action := solid(Plain, string(o.Action))
 		items[i] = item{
 			sign: sign, tone: tone, address: o.Address, remarks: []span{action}, shared: []span{action},
@@ -96,11 +125,20 @@ func outcomes(p *page, sign string, tone Tone, name string, list []Outcome) {
 		if o.Action == planner.Conflict {
 			items[i].remarks = nil
 		}
-		if o.Err != "" || o.Action == planner.Conflict {
+		switch {
+		case o.Common != "":
+			items[i].common = lines(o.Common, next, effectText(o.Effect))
+			items[i].shape = shapeOf(string(o.Action), items[i].common)
+		case o.Err != "" || o.Action == planner.Conflict:
 			items[i].shape = "" // every one is told
 		}
 	}
 	p.list(items)
+}
+
+// lines joins the texts that there are, each on a line of its own.
+func lines(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), "\n")
 }
 
 func applyLastLine(sum ApplySummary) string {

@@ -26,7 +26,8 @@ func changeItem(c *planner.Change, look kindOfChange, ways bool) item {
 		remarks: changeRemarks(c, versionText(c)), shared: changeRemarks(c, ""),
 		loose: c.Action == planner.Conflict && ways || c.Before != c.After,
 		// The same for every secret of a file, and for every file of a folder.
-		eager: c.Action == planner.Unknown || c.Before != c.After,
+		eager:    c.Action == planner.Unknown || c.Before != c.After && !isGrant(c),
+		harmless: c.Action == planner.Adopt || c.Action == planner.Create && !c.NewValue && c.Before == c.After,
 	}
 	it.body = func(p *page) { changeBody(p, c, ways) }
 	if c.Action != planner.Conflict {
@@ -45,7 +46,9 @@ func changesBody(p *page, c *planner.Change, joined []item) {
 		p.flow(bodyIndent, bodyIndent+2, faint("in "), solid(Faint, c.Location.Provider), text("  "), solid(Faint, at))
 	}
 	fields(p, c.Fields)
-	document(p, c.Before, c.After)
+	if !isGrant(c) { // the names say who gets what
+		objectText(p, c)
+	}
 	files := make([]string, len(joined))
 	for i, it := range joined {
 		files[i] = it.address.Key
@@ -94,8 +97,8 @@ func cause(c *planner.Change) string {
 // out. One that a block wrote stands out.
 func pathShape(c *planner.Change) string {
 	a := c.Address
-	if a.App == "" {
-		return ""
+	if a.App == "" || c.Action == planner.Adopt && c.Reason == planner.ReasonImported {
+		return "" // what is adopted stays where it is
 	}
 	names := []string{a.Environment, a.App, a.Name, a.App + "-" + a.Name + ".env", a.Name + "_base64"}
 	parts := strings.Split(c.Location.Path, "/")
@@ -148,6 +151,9 @@ func versionText(c *planner.Change) string {
 
 func changeBody(p *page, c *planner.Change, ways bool) {
 	place := []span{faint("in "), locationSpan(c.Location)}
+	if isGrant(c) {
+		place = []span{faint("in "), solid(Faint, c.Location.Provider)}
+	}
 	if at := blockText(c.Range); at != "" {
 		place = append(place, text("  "), solid(Faint, at))
 	}
@@ -174,7 +180,7 @@ func changeBody(p *page, c *planner.Change, ways bool) {
 		p.paragraphs(bodyIndent, Plain, strings.TrimRight(what, " ;,:"))
 	}
 	fields(p, c.Fields)
-	document(p, c.Before, c.After)
+	objectText(p, c)
 	lostReaders(p, c, []string{c.Address.Key})
 }
 

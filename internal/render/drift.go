@@ -16,20 +16,21 @@ type kindOfDrift struct {
 	tone  Tone
 	title string
 	word  string // as in "2 changed"
+	one   string // the word for one, where it is another
 }
 
 // driftLooks is the order of the sections and of the last line.
 func driftLooks() []kindOfDrift {
 	return []kindOfDrift{
-		{planner.DriftChanged, "!", Danger, "Changed outside", "changed"},
-		{planner.DriftMissing, "-", Danger, "Missing", "missing"},
-		{planner.DriftSuperseded, "~", Caution, "Superseded", "superseded"},
-		{planner.DriftMetadata, "~", Caution, "Metadata changed", "metadata"},
-		{planner.DriftGrantAdded, "+", Danger, "Grant added", "grants added"},
-		{planner.DriftGrantRemoved, "-", Caution, "Grant removed", "grants removed"},
-		{planner.DriftDocument, "~", Caution, "Document changed", "documents"},
-		{planner.DriftOrphan, "o", Info, "Orphan", "orphans"},
-		{planner.DriftUnknown, "?", Caution, "Could not be told", "could not be told"},
+		{planner.DriftChanged, "!", Danger, "Changed outside", "changed", ""},
+		{planner.DriftMissing, "-", Danger, "Missing", "missing", ""},
+		{planner.DriftSuperseded, "~", Caution, "Superseded", "superseded", ""},
+		{planner.DriftMetadata, "~", Caution, "Metadata changed", "metadata", ""},
+		{planner.DriftGrantAdded, "+", Danger, "Grant added", "grants added", "grant added"},
+		{planner.DriftGrantRemoved, "-", Caution, "Grant removed", "grants removed", "grant removed"},
+		{planner.DriftDocument, "~", Caution, "Document changed", "documents", "document"},
+		{planner.DriftOrphan, "o", Info, "Orphan", "orphans", "orphan"},
+		{planner.DriftUnknown, "?", Caution, "Could not be told", "could not be told", ""},
 	}
 }
 
@@ -43,7 +44,7 @@ func DriftText(w io.Writer, report *planner.DriftReport, s Style) error {
 	for i := range report.Drift {
 		kind := report.Drift[i].Kind
 		if counts[kind]++; counts[kind] == 1 && !isDriftKind(kind) {
-			looks = append(looks, kindOfDrift{kind, "!", Danger, "Kind " + string(kind), string(kind)})
+			looks = append(looks, kindOfDrift{kind, "!", Danger, "Kind " + string(kind), string(kind), ""})
 		}
 	}
 	for _, look := range looks {
@@ -103,6 +104,9 @@ func driftRemarks(d *planner.Drift) []span {
 
 func driftBody(p *page, d *planner.Drift) {
 	place := []span{faint("in "), locationSpan(d.Location)}
+	if d.Location.Path == "" { // all of a store
+		place = []span{faint("in "), solid(Faint, d.Location.Provider)}
+	}
 	if at := blockText(d.Range); at != "" {
 		place = append(place, text("  "), solid(Faint, at))
 	}
@@ -135,7 +139,11 @@ func driftLastLine(report *planner.DriftReport, counts map[planner.DriftKind]int
 	var parts []string
 	for _, look := range driftLooks() {
 		if n := counts[look.kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, look.word))
+			word := look.word
+			if n == 1 && look.one != "" {
+				word = look.one
+			}
+			parts = append(parts, fmt.Sprintf("%d %s", n, word))
 		}
 	}
 	rest = strings.Replace(strings.Replace(rest, " secrets ", " ", 1), " secret ", " ", 1)

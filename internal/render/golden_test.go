@@ -47,6 +47,9 @@ func TestGolden(t *testing.T) {
 		"plan-sources.txt":     plan(sources()),
 		"plan-renamed.txt":     plan(renamed()),
 		"plan-protected.txt":   plan(protected()),
+		"plan-adopts.txt":      plan(adopts()),
+		"plan-access.txt":      plan(accessObjects()),
+		"doctor.txt":           func(w io.Writer) error { return render.DoctorText(w, checkups(), style) },
 		"plan-protected.json":  func(w io.Writer) error { return render.PlanJSON(w, protected()) },
 		"apply-behind.txt": func(w io.Writer) error {
 			return render.ApplyText(w, render.ApplySummary{
@@ -109,8 +112,8 @@ func applySummary() render.ApplySummary {
 	return render.ApplySummary{
 		Done: map[planner.Action]int{planner.Create: 3, planner.Rotate: 1},
 		Failed: []render.Outcome{{
-			Address: denied, Action: planner.Create,
-			Err: "sops write production/checkout/db: permission denied; make secrets/production/checkout.yaml writable",
+			Address: denied, Action: planner.Create, Effect: render.EffectNone,
+			Err: "sops write production/checkout/db: permission denied", Next: "make secrets/production/checkout.yaml writable",
 		}},
 		Skipped: []render.Outcome{{
 			Address: addr.Secret("checkout", "production", "db_url"), Action: planner.Create, Because: "needs " + denied.String() + ", which failed",

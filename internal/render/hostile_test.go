@@ -171,6 +171,9 @@ func outputs(h string, style render.Style) map[string]func(io.Writer) error {
 		out[name+"diagnostics"] = func(w io.Writer) error { return render.PlanDiagnosticsText(w, plan.Diagnostics, style) }
 		out[name+"apply"] = func(w io.Writer) error { return render.ApplyText(w, apply, style) }
 		out[name+"apply json"] = func(w io.Writer) error { return render.ApplyJSON(w, apply) }
+		doctor := []render.Checkup{*fillNew[render.Checkup](f)}
+		out[name+"doctor"] = func(w io.Writer) error { return render.DoctorText(w, doctor, style) }
+		out[name+"doctor json"] = func(w io.Writer) error { return render.DoctorJSON(w, "plan", doctor, nil) }
 		out[name+"state"] = func(w io.Writer) error { return render.StateText(w, snap, style) }
 		out[name+"state json"] = func(w io.Writer) error { return render.StateJSON(w, snap) }
 		list := []*state.Entry{fillNew[state.Entry](f), fillNew[state.Entry](f)}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,6 +12,13 @@ const (
 	// foldFrom is the number of items in a section from which like items are
 	// joined; up to it every item shows all its details.
 	foldFrom = 13
+	// cutFrom is the number of items in a section from which harmless ones are
+	// counted and not all named.
+	cutFrom = 121
+	// maxNames is how many names or lines of them are shown then, where there are
+	// more than maxNames+cutLeast.
+	maxNames = 20
+	cutLeast = 20
 	// foldLeast is the smallest group that is worth joining.
 	foldLeast = 3
 	// maxColumn bounds the column in which the remarks of a section begin.
@@ -37,6 +45,9 @@ type item struct {
 	eager bool
 	// loose items stand apart from their neighbours.
 	loose bool
+	// harmless items write over nothing and delete nothing: of very many a reader
+	// needs the number and where to see all, not every name.
+	harmless bool
 }
 
 // shapeOf joins what makes a shape.
@@ -57,18 +68,47 @@ func (p *page) list(items []item) {
 	if !details {
 		column = remarkColumn(rows)
 	}
+	cut := len(items) >= cutFrom
+	single, left := plainRows(rows), 0
 	for i, r := range rows {
 		if i > 0 && r.items[0].loose {
 			p.gap()
 		}
 		switch {
 		case len(r.items) > 1:
-			p.joined(r)
+			p.joined(r, cut)
+		case cut && r.plain() && single > maxNames+cutLeast && left >= maxNames:
+			left++
 		default:
+			if r.plain() {
+				left++
+			}
 			p.item(r.items[0], column, details || r.items[0].shape == "")
 		}
 	}
+	if cut && single > maxNames+cutLeast {
+		p.flow(2, 6, faint(more(single-maxNames)))
+	}
 }
+
+// plain reports whether r is one harmless item with no story of its own.
+func (r row) plain() bool {
+	return len(r.items) == 1 && r.items[0].harmless && r.items[0].common == ""
+}
+
+// plainRows counts the rows that are plain.
+func plainRows(rows []row) int {
+	n := 0
+	for _, r := range rows {
+		if r.plain() {
+			n++
+		}
+	}
+	return n
+}
+
+// more says that not all is shown, and how to see it.
+func more(n int) string { return fmt.Sprintf("and %d more; with -json all are listed", n) }
 
 // remarkColumn returns where the remarks of single items begin.
 func remarkColumn(rows []row) int {
@@ -92,6 +132,9 @@ func (p *page) item(it item, column int, details bool) {
 	}
 	start := indent + 2 + max(column, columns(name)) + 2
 	switch {
+	case hang+columns(name) > p.width: // it stands alone, and breaks nowhere
+		p.line(indent, head...)
+		p.flow(hang, hang, remarks...)
 	case len(remarks) == 0:
 		p.flow(indent, hang, head...)
 	case start+width <= p.width:
@@ -259,8 +302,9 @@ func foldBy(rows []row, by naming, may func(item) bool, least int) []row {
 	return out
 }
 
-// joined writes many items as one: what they share, then all their names.
-func (p *page) joined(r row) {
+// joined writes many items as one: what they share, then their names, all of
+// them unless cut says that there are too many.
+func (p *page) joined(r row, cut bool) {
 	const indent, hang = 2, 6
 	first := r.items[0]
 	what, _ := r.naming(first.address)
@@ -289,9 +333,17 @@ func (p *page) joined(r row) {
 	if r.inPlaces {
 		return
 	}
+	all := r.names()
+	shown := all
+	if cut && first.harmless && len(all) > maxNames+cutLeast {
+		shown = all[:maxNames]
+	}
 	var names []span
-	for _, name := range r.names() {
+	for _, name := range shown {
 		names = append(names, solid(Plain, name))
 	}
 	p.flow(hang, hang, sentence(names)...)
+	if rest := len(all) - len(shown); rest > 0 {
+		p.flow(hang, hang, faint(more(rest)))
+	}
 }

@@ -11,7 +11,7 @@ import (
 func naturally(a, b addr.Address) int {
 	return cmp.Or(
 		natural(a.Provider, b.Provider), natural(a.App, b.App), natural(a.AppKey, b.AppKey),
-		natural(a.Kind, b.Kind), natural(a.Name, b.Name), natural(a.Key, b.Key),
+		natural(a.Kind, b.Kind), natural(a.Type, b.Type), natural(a.Name, b.Name), natural(a.Key, b.Key),
 		natural(a.Environment, b.Environment), natural(a.Store, b.Store),
 	)
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"bufio"
 	"io"
+	"regexp"
 	"strings"
 )
 
@@ -128,9 +129,20 @@ func (p *page) flow(first, hang int, spans ...span) {
 // paragraphs flows text that may have lines of its own.
 func (p *page) paragraphs(indent int, tone Tone, s string) {
 	for line := range strings.Lines(cutText(s)) {
-		p.flow(indent, indent, toned(tone, strings.TrimRight(line, "\r\n")))
+		line = strings.TrimRight(line, "\r\n")
+		if at := policyLine.FindStringIndex(line); at != nil {
+			p.flow(indent, indent, toned(tone, line[:at[0]]))
+			p.line(indent+2, toned(Strong, line[at[0]:at[1]]))
+			line = line[at[1]:]
+		}
+		p.flow(indent, indent, toned(tone, line))
 	}
 }
+
+// policyLine finds a line of a policy in a text, which is to be copied and so
+// stands alone and unbroken. It has no spaces but its own, so that nothing that
+// a terminal breaks it into passes for a line of ours.
+var policyLine = regexp.MustCompile(`path "[^" ]+" \{ capabilities = \[("[a-z]+",? ?)+\] \}`)
 
 // cutText bounds the text of one paragraph before it is split.
 func cutText(s string) string {

@@ -148,7 +148,7 @@ func TestWidth(t *testing.T) {
 	for _, width := range []int{40, 60, 80, 120} {
 		for _, p := range []*planner.Plan{
 			threeChanges(), manyChanges(), manyApps(), dangerousMix(), replicas(), relocations(), objects(), notesOnly(), outage(),
-			recipients(), sources(), renamed(), protected(),
+			recipients(), sources(), renamed(), protected(), adopts(), accessObjects(),
 		} {
 			var out bytes.Buffer
 			if err := render.PlanText(&out, p, render.Style{Width: width}); err != nil {
@@ -158,7 +158,7 @@ func TestWidth(t *testing.T) {
 			for _, line := range lines[:len(lines)-1] {
 				short := strings.TrimLeft(strings.TrimSpace(line), "+~-*<>=!?. ")
 				alone := !strings.Contains(short, " ") || strings.HasPrefix(short, "coffer ") ||
-					strings.HasPrefix(short, "sops ") || strings.HasPrefix(short, "capabilities")
+					strings.HasPrefix(short, "sops ") || strings.HasPrefix(short, "capabilities") || strings.HasPrefix(short, "path \"")
 				if len(line) > width && !alone {
 					t.Errorf("%d columns in %d: %s", len(line), width, line)
 				}

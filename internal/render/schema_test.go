@@ -74,6 +74,7 @@ func TestDocumentsAreValid(t *testing.T) {
 	applies := []render.ApplySummary{{}, applySummary()}
 	diags, _ := diagnostics()
 	lists := []hcl.Diagnostics{nil, diags}
+	doctors := [][]render.Checkup{nil, checkups()}
 	for _, h := range hostileStrings() {
 		if len(h) > 4<<10 {
 			continue
@@ -84,6 +85,7 @@ func TestDocumentsAreValid(t *testing.T) {
 		snapshots = append(snapshots, fillNew[state.Snapshot](f))
 		applies = append(applies, *fillNew[render.ApplySummary](f))
 		lists = append(lists, hostileDiagnostics(h))
+		doctors = append(doctors, []render.Checkup{*fillNew[render.Checkup](f)})
 	}
 	for _, p := range plans {
 		check("plan", func() error { return render.PlanJSON(&out, p) })
@@ -99,6 +101,9 @@ func TestDocumentsAreValid(t *testing.T) {
 	}
 	for _, l := range lists {
 		check("diagnostics", func() error { return render.DiagnosticsJSON(&out, l) })
+	}
+	for _, d := range doctors {
+		check("doctor", func() error { return render.DoctorJSON(&out, "plan", d, nil) })
 	}
 	check("state", func() error { return render.EntriesJSON(&out, entries()) })
 }
@@ -140,6 +145,7 @@ func TestEnumsAreTheConstants(t *testing.T) {
 		{"common", "planner", "Reason", []string{"$defs", "reason", "enum"}},
 		{"common", "planner", "Severity", []string{"$defs", "diagnostic", "properties", "severity", "enum"}},
 		{"drift", "planner", "DriftKind", []string{"$defs", "kind", "enum"}},
+		{"apply", "internal/render", "Effect", []string{"$defs", "outcomes", "items", "properties", "effect", "enum"}},
 	} {
 		if diff := cmp.Diff(constants(t, test.pkg, test.typ), schemaList(t, test.file, test.path...)); diff != "" {
 			t.Errorf("%s against %s.schema.json (-constants +schema):\n%s", test.typ, test.file, diff)
@@ -248,6 +254,10 @@ func closedValue(owner reflect.Type, field string) (string, bool) {
 		return state.RolePrimary, true
 	case "FieldChange.Op":
 		return "set", true
+	case "Outcome.Effect":
+		return string(render.EffectNone), true
+	case "Finding.Status":
+		return render.FindingWarning, true
 	case "Entry.Class", "Field.Class":
 		return state.ClassGenerated, true
 	}

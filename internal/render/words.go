@@ -46,7 +46,7 @@ func dropsField(c *planner.Change) bool {
 func actionLooks() []kindOfChange {
 	return []kindOfChange{
 		{action: planner.Conflict, sign: "!", tone: Danger, title: "Conflict", about: "nothing is written here until a person decides", todo: "in conflict", done: "in conflict"},
-		{action: planner.Unknown, sign: "?", tone: Caution, title: "Unknown", about: "could not be told", todo: "could not be told", done: "could not be told"},
+		{action: planner.Unknown, sign: "?", tone: Caution, title: "Unknown", about: "could not be told, so nothing is written, made or deleted here", todo: "could not be told", done: "could not be told"},
 		{action: planner.Delete, sign: "-", tone: Danger, title: "Delete", todo: "to delete", done: "deleted"},
 		{action: planner.Update, sign: "-", tone: Danger, title: "Delete fields", about: "the secret stays, a value in it is deleted", drops: true},
 		{action: planner.Rotate, sign: "*", tone: Caution, title: "Rotate", about: "a new value takes the place of the one in use", todo: "to rotate", done: "rotated"},
@@ -147,6 +147,12 @@ func kindText(n int, kind string) string {
 		return plural(n, "policy", "policies")
 	case kindRecipients:
 		return plural(n, "recipients list", "recipients lists")
+	case kindBinding:
+		return plural(n, "grant", "grants")
+	case addr.KindPolicyDocument:
+		return plural(n, "policy document", "policy documents")
+	case addr.KindRole, addr.KindMount:
+		return plural(n, kind, kind+"s")
 	case "":
 		return plural(n, "object", "objects")
 	}

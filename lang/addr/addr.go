@@ -13,11 +13,15 @@ import (
 	"unicode/utf8"
 )
 
-// Kinds of things that have an address inside an app.
+// Kinds of things that have an address: the first three inside an app, the
+// others beside apps. Roles and mounts have a type.
 const (
-	KindSecret  = "secret"
-	KindEnvFile = "env_file"
-	KindPolicy  = "policy"
+	KindSecret         = "secret"
+	KindEnvFile        = "env_file"
+	KindPolicy         = "policy"
+	KindPolicyDocument = "policy_document"
+	KindRole           = "role"
+	KindMount          = "mount"
 )
 
 // Address is what the user calls a thing:

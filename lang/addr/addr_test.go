@@ -22,6 +22,9 @@ func TestParse(t *testing.T) {
 		`app.shop.secret.db["eu"]["production"]`:           {App: "shop", Kind: "secret", Name: "db", Key: "eu", Environment: "production"},
 		`app.shop.secret.db["a \"b\" \\ ]"]["production"]`: {App: "shop", Kind: "secret", Name: "db", Key: `a "b" \ ]`, Environment: "production"},
 		`policy_document.ops`:                              {Kind: "policy_document", Name: "ops"},
+		`role.approle.checkout`:                            {Kind: "role", Type: "approle", Name: "checkout"},
+		`mount.kv.team-secret`:                             {Kind: "mount", Type: "kv", Name: "team-secret"},
+		`role.app.provider`:                                {Kind: "role", Type: "app", Name: "provider"},
 		`provider.sops.recipients["prod/shop.yaml"]`:       {Provider: "sops", Kind: "recipients", Key: "prod/shop.yaml"},
 		`provider.aws.eu.policy["p"]`:                      {Provider: "aws.eu", Kind: "policy", Key: "p"},
 		`provider.aws.eu`:                                  {Provider: "aws.eu"},
@@ -42,6 +45,8 @@ func TestParseErrors(t *testing.T) {
 		`app.checkout.secret.db["a"`, `app.checkout.secret.db["a"]x`, `app.checkout.secret.db["a"]["b"]["c"]`, `app.checkout.secret.db[0]`,
 		"app.checkout.secret.db@", "app.checkout.secret.db@vault.", "app.checkout.secret.db@a.b.c", "app checkout", "app..checkout", `app.a["b"]["c"]`,
 		"provider", "provider.", "provider.a.b.c", `provider.sops["x"]`, "app." + strings.Repeat("a", 64), "app.a\x00", "secret",
+		"role.", "role.approle.", "role..checkout", "role.approle.checkout.more", "role.Approle.checkout", `role["approle"].checkout`, `role.approle["x"].y`,
+		`mount.kv.secret["a"]["b"]["c"]`,
 	} {
 		if got, err := Parse(text); err == nil {
 			t.Errorf("%q is no address, but reads as %+v", text, got)
@@ -55,6 +60,7 @@ func TestContains(t *testing.T) {
 	all := []string{
 		`app.a`, `app.a.secret.x`, `app.a.secret.x["dev"]`, `app.a.secret.x["dev"]@b`, `app.a.secret.y["dev"]`, `app.a.env_file.x["dev"]`,
 		`app.b.secret.x["dev"]`, `app.a.secret.x["prod"]`, `app.a["eu"].secret.x["dev"]`,
+		`role.approle.a`, `role.jwt.a`, `mount.approle.a`, `policy_document.a`,
 	}
 	for _, c := range []struct {
 		outer string
@@ -65,6 +71,10 @@ func TestContains(t *testing.T) {
 		{`app.a.secret.x["dev"]`, []int{2, 3, 8}},
 		{`app.a.secret.x["dev"]@b`, []int{3}},
 		{`app.a["eu"]`, []int{8}},
+		{`role.approle.a`, []int{9}},
+		{`role.jwt.a`, []int{10}},
+		{`mount.approle.a`, []int{11}},
+		{`policy_document.a`, []int{12}},
 	} {
 		outer := mustParse(t, c.outer)
 		for i, text := range all {
@@ -93,7 +103,7 @@ func mustParse(t *testing.T, s string) Address {
 
 func TestCompare(t *testing.T) {
 	order := []string{
-		`policy_document.ops`, `app.a`, `app.a.env_file.x["dev"]`, `app.a.secret.x["dev"]`, `app.a.secret.x["dev"]@b`, `app.a.secret.x["prod"]`,
+		`mount.kv.a`, `policy_document.ops`, `role.approle.a`, `role.approle.b`, `role.jwt.a`, `app.a`, `app.a.env_file.x["dev"]`, `app.a.secret.x["dev"]`, `app.a.secret.x["dev"]@b`, `app.a.secret.x["prod"]`,
 		`app.a.secret.y["dev"]`, `app.b.secret.a["dev"]`, `provider.sops.recipients["x"]`,
 	}
 	for i, a := range order {
@@ -129,6 +139,8 @@ func TestDerivedAddresses(t *testing.T) {
 		a.In("").String():                                           `app.a.secret.x`,
 		App("a").String():                                           `app.a`,
 		ProviderObject("sops", "recipients", "f").String():          `provider.sops.recipients["f"]`,
+		Beside(KindPolicyDocument, "", "ops").String():              `policy_document.ops`,
+		Beside(KindRole, "approle", "a").String():                   `role.approle.a`,
 		Location{Provider: "p", Kind: "secret", Path: "x"}.String(): `p secret x`,
 	} {
 		if got != want {
@@ -155,10 +167,64 @@ func TestValidName(t *testing.T) {
 	}
 }
 
+// Every address that the program makes prints as one that reads back the same,
+// and no two print alike.
+func TestRoundTrip(t *testing.T) {
+	names := []string{"a", "app", "provider", "role", "x-1_y"}
+	keys := []string{"", "dev", `a "b" \ ]`, "ä.[@"}
+	stores := []string{"", "vault", "aws.eu"}
+	var all []Address
+	for i, n := range names {
+		other := names[(i+1)%len(names)]
+		for _, kind := range []string{KindPolicyDocument, KindRole, KindMount} {
+			all = append(all, Beside(kind, "", n), Beside(kind, other, n), Beside(kind, n, n))
+		}
+		all = append(all, App(n), Address{Provider: n}, Address{Provider: n + "." + other})
+		for _, key := range keys {
+			if key != "" {
+				all = append(all, ProviderObject(n, KindRole, key), Address{App: n, AppKey: key})
+			}
+			for _, env := range keys {
+				if key != "" && env == "" {
+					continue // one key is the environment
+				}
+				for _, store := range stores {
+					all = append(
+						all,
+						Address{App: n, Kind: KindSecret, Name: other, Key: key, Environment: env, Store: store},
+						Address{Kind: KindMount, Type: "kv", Name: n, Key: key, Environment: env, Store: store},
+					)
+				}
+			}
+		}
+	}
+	seen := map[string]Address{}
+	for _, a := range all {
+		text := a.String()
+		if back, err := Parse(text); err != nil || back != a {
+			t.Errorf("%+v prints as %s and reads back as %+v, %v", a, text, back, err)
+		}
+		if other, taken := seen[text]; taken && other != a {
+			t.Errorf("%+v and %+v both print as %s", a, other, text)
+		}
+		if !a.Contains(a) || a.Compare(a) != 0 {
+			t.Errorf("%s is not itself", text)
+		}
+		seen[text] = a
+	}
+	for text, a := range seen {
+		for other, b := range seen {
+			if (a.Compare(b) == 0) != (text == other) || a.Compare(b) != -b.Compare(a) {
+				t.Fatalf("%s compared with %s: %d and %d", text, other, a.Compare(b), b.Compare(a))
+			}
+		}
+	}
+}
+
 // FuzzParse: what reads as an address prints as one that reads the same. A key
 // that is not UTF-8 does not: configuration and JSON hold none.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{`app.a.secret.x["dev"]@b.c`, `app.a["k"].secret.x["k2"]["dev"]`, `provider.sops.recipients["a/b"]`, `x.y["\"\\"]`} {
+	for _, s := range []string{`app.a.secret.x["dev"]@b.c`, `app.a["k"].secret.x["k2"]["dev"]`, `provider.sops.recipients["a/b"]`, `x.y["\"\\"]`, `role.approle.checkout`, `mount.kv.a["k"]["e"]@v.w`, `policy_document.ops@vault`, `role.a.b.c`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -11,10 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cofferhq/coffer/lang"
+	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/memory"
 	"github.com/cofferhq/coffer/providers/secret"
+	"github.com/cofferhq/coffer/state"
 )
 
 // crashStory is one apply on platforms of some shape, and how it must end
@@ -28,12 +31,17 @@ type crashStory struct {
 	byHand func(w *World)
 	hcl    string // "" is start
 	env    string // what SMTP is set to from then on
-	opts   []Option
+	// before and after are the objects beside it; nil after is before.
+	before, after []*lang.Object
+	opts          []Option
 	// replaces change on purpose, removes go; "store path", as prefixes.
 	replaces, removes []string
 	// want are values at the end, by the name of a value before.
 	want  map[string]string
 	check func(v map[string]string) error
+	// version is the highest that the key has at the end, where versions count:
+	// each value is written once, whatever was cut off it.
+	version string
 }
 
 var errCut = errors.New("crashed")
@@ -83,7 +91,29 @@ func crashStories() []crashStory {
 	edited := func(w *World) { w.Stores["memory"].Edit("shop/dev/key", secret.String("by hand"), "mallory") }
 	here := made("memory", "shop/dev/key")
 	plain := shop(onlyHere, three(""))
+	counting := memory.Counting()
 	stories := []crashStory{
+		{
+			name: "rotate with copies, counting", knobs: counting, other: &counting, start: shop(withCopy, three("")), check: copied,
+			opts: []Option{Settle(key, planner.SettleRotate)}, replaces: []string{mKey, mURL, bKey, bURL},
+		},
+		{
+			name: "relocate, counting", knobs: counting, start: plain, hcl: shop(onlyHere, three("\n    path = \"at/key\"\n    labels = { team = \"a\" }")),
+			removes: []string{mKey}, want: map[string]string{"memory at/key": mKey}, check: made("memory", "at/key"),
+		},
+		{
+			name: "restore what was deleted, counting", knobs: counting, start: plain, check: here, hcl: shop(onlyHere, three("\n    labels = { team = \"a\" }")),
+			byHand: func(w *World) { w.Stores["memory"].Remove("shop/dev/key", 7*24*time.Hour) },
+		},
+		{
+			name: "the key is renamed, counting", knobs: counting, start: plain, check: func(v map[string]string) error {
+				if !strings.HasPrefix(v[mKey], "token=") {
+					return errors.New("it is not kept under its key")
+				}
+				return nil
+			},
+			hcl: shop(onlyHere, three("\n    key = \"token\"")), replaces: []string{mKey},
+		},
 		{
 			name: "restore what was deleted", knobs: full, start: plain, check: here,
 			byHand: func(w *World) { w.Stores["memory"].Remove("shop/dev/key", 7*24*time.Hour) },
@@ -141,12 +171,31 @@ func crashStories() []crashStory {
 		},
 		{name: "relabel", knobs: full, start: plain, hcl: shop(onlyHere, three("\n    labels = { team = \"a\" }")), check: here},
 	}
-	for name, knobs := range map[string]memory.Options{"full": full, "versioned": memory.Versioned(), "files": memory.Files(), "eventual": eventual} {
+	inMount := counting
+	inMount.Mount = "kv"
+	around := []*lang.Object{
+		beside("mount", "memory", "kv"), beside("role", "memory", "web", "policies", []any{"ops"}), beside("policy_document", "", "ops", "document", "read"),
+	}
+	stories = append(stories,
+		crashStory{name: "objects and what lies in them", knobs: inMount, hcl: plain, after: around, check: here, version: "1"},
+		crashStory{
+			name: "objects change", knobs: inMount, start: plain, before: around, check: here,
+			after: []*lang.Object{around[0], beside("role", "memory", "web", "ttl", "1h"), beside("policy_document", "", "ops", "document", "write")},
+		},
+		crashStory{name: "objects go", knobs: counting, start: plain, before: around[1:], after: []*lang.Object{}, check: here},
+		crashStory{
+			name: "objects are found", knobs: counting, start: plain, after: around[1:], check: here,
+			byHand: func(w *World) {
+				w.Stores["memory"].SetDocument(providers.ObjectRef{Kind: memory.KindRole, Path: "web"}, "name = web\n")
+			},
+		},
+	)
+	for name, knobs := range map[string]memory.Options{"full": full, "versioned": memory.Versioned(), "counting": memory.Counting(), "files": memory.Files(), "eventual": eventual} {
 		stories = append(stories,
-			crashStory{name: "create, " + name, knobs: knobs, hcl: plain, check: here},
+			crashStory{name: "create, " + name, knobs: knobs, hcl: plain, check: here, version: "1"},
 			crashStory{
 				name: "rotate, " + name, knobs: knobs, start: plain, check: here,
-				opts: []Option{Settle(key, planner.SettleRotate)}, replaces: []string{mKey, mURL},
+				opts: []Option{Settle(key, planner.SettleRotate)}, replaces: []string{mKey, mURL}, version: "2",
 			},
 			crashStory{name: "update, " + name, knobs: knobs, start: plain, env: "second", check: here, replaces: []string{mSMTP, mURL}},
 			crashStory{
@@ -156,6 +205,15 @@ func crashStories() []crashStory {
 		)
 	}
 	return stories
+}
+
+// beside is an object that a block beside the apps declares.
+func beside(kind, typ, name string, arguments ...any) *lang.Object {
+	o := &lang.Object{Address: addr.Beside(kind, typ, name), Provider: "memory"}
+	for i := 0; i < len(arguments); i += 2 {
+		o.Arguments = append(o.Arguments, lang.Argument{Name: arguments[i].(string), Value: arguments[i+1]})
+	}
+	return o
 }
 
 // TestEveryPoint cuts each story before and after every call of a platform and
@@ -216,7 +274,7 @@ func (s crashStory) cut(t *testing.T, at int) bool {
 		return false
 	}
 	after := w.everything()
-	if err := errors.Join(s.settle(w), s.survived(before, after, w.everything())); err != nil {
+	if err := errors.Join(s.settle(w), s.counted(w), s.survived(before, after, w.everything())); err != nil {
 		t.Fatalf("cut at point %d, %s: %v\nbefore %v\nafter %v\nend %v", at, where, err, before, after, w.everything())
 	}
 	return true
@@ -233,6 +291,7 @@ func (s crashStory) world(t *testing.T, cut func(string) error) *World {
 		other.At = cut
 		w.AddStore("b", other)
 	}
+	w.Objects = s.before
 	if s.start != "" {
 		w.Configure(s.start)
 		w.Apply()
@@ -240,6 +299,9 @@ func (s crashStory) world(t *testing.T, cut func(string) error) *World {
 	}
 	if s.byHand != nil {
 		s.byHand(w)
+	}
+	if s.after != nil {
+		w.Objects = s.after
 	}
 	if s.hcl != "" {
 		w.Configure(s.hcl)
@@ -313,9 +375,17 @@ func (s crashStory) recorded(w *World) error {
 	if len(w.State.journal) > 0 {
 		return errors.New("a journal is left")
 	}
+	objects := 0
 	for _, e := range w.State.snapshot("test-1").Sorted() {
 		if e.Pending != nil {
 			return fmt.Errorf("%s is pending", e.Address)
+		}
+		if e.Role == state.RoleObject {
+			objects++
+			if w.Stores["memory"].Document(providers.ObjectRef{Kind: e.Location.Kind, Path: e.Location.Path}) != e.Document {
+				return fmt.Errorf("%s is not what the state says", e.Address)
+			}
+			continue
 		}
 		for ref, store := range w.Stores {
 			meta, live := store.Meta(e.Location.Path)
@@ -323,6 +393,17 @@ func (s crashStory) recorded(w *World) error {
 				return fmt.Errorf("%s on %s does not carry our mark", e.Address, ref)
 			}
 		}
+	}
+	if objects < len(w.Objects) {
+		return fmt.Errorf("the state has %d objects", objects)
+	}
+	return nil
+}
+
+func (s crashStory) counted(w *World) error {
+	meta, _ := w.Stores["memory"].Meta("shop/dev/key")
+	if s.knobs.Counts && s.version != "" && meta.Version > s.version {
+		return fmt.Errorf("the key has version %s, more than %s", meta.Version, s.version)
 	}
 	return nil
 }

@@ -343,7 +343,7 @@ func (h *history) fail() {
 	h.Knobs["memory"] = knobs
 }
 
-var shapes = map[string]memory.Options{"full": memory.Full(), "versioned": memory.Versioned(), "files": memory.Files()}
+var shapes = map[string]memory.Options{"full": memory.Full(), "versioned": memory.Versioned(), "counting": memory.Counting(), "files": memory.Files()}
 
 func newHistory(t *rapid.T, dir string) *history {
 	shape := rapid.SampledFrom(slices.Sorted(maps.Keys(shapes))).Draw(t, "shape")

@@ -81,7 +81,7 @@ func TestHostileStates(t *testing.T) {
 	for name, shape := range map[string]struct {
 		knobs memory.Options
 		every int // takes one of so many states
-	}{"full": {memory.Full(), 2}, "versioned": {memory.Versioned(), 5}} {
+	}{"full": {memory.Full(), 2}, "versioned": {memory.Versioned(), 5}, "counting": {memory.Counting(), 5}} {
 		base := besieged(t, shape.knobs)
 		base.Load()
 		for i, v := range hostileStates(t, string(base.State.Remember())) {

@@ -10,8 +10,10 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +44,9 @@ type World struct {
 	// Stores by reference ("memory", "memory.b"), with the knobs of each.
 	Stores map[string]*memory.World
 	Knobs  map[string]memory.Options
+	// Others open stores of real platforms by reference ("vault", "vault.b"), a
+	// new driver each time.
+	Others map[string]func() providers.Driver
 	State  *State
 	Now    time.Time
 	// Environ and Files are what supplied sources read.
@@ -50,9 +55,11 @@ type World struct {
 	Key     fingerprint.Key
 	Manual  map[addr.Address]map[string]secret.Value
 	Audit   planner.Auditor
-	// Policies are added to the configuration: the memory platform's reader
-	// function is not a word of the language.
+	// Policies, Objects and Imports are added to the configuration: the memory
+	// platform's reader function and types are no words of the language.
 	Policies []*lang.Policy
+	Objects  []*lang.Object
+	Imports  []*lang.Import
 
 	dir string
 	hcl map[string]string
@@ -96,15 +103,22 @@ func (w *World) AddStore(alias string, knobs memory.Options) *memory.World {
 func (w *World) Configure(hcl string) *World {
 	var b strings.Builder
 	b.WriteString("coffer { project = \"test-1\" }\n")
-	for ref := range w.Stores {
-		if alias, ok := strings.CutPrefix(ref, "memory."); ok {
-			b.WriteString("provider \"memory\" { alias = \"" + alias + "\" }\n")
-		} else {
-			b.WriteString("provider \"memory\" {}\n")
+	for _, ref := range w.refs() {
+		platform, alias, aliased := strings.Cut(ref, ".")
+		body := ""
+		if aliased {
+			body = " alias = \"" + alias + "\" "
 		}
+		b.WriteString("provider \"" + platform + "\" {" + body + "}\n")
 	}
 	w.hcl = map[string]string{"settings.hcl": b.String(), "main.hcl": hcl}
 	return w
+}
+
+// refs names every store, in order.
+func (w *World) refs() []string {
+	refs := slices.Collect(maps.Keys(w.Stores))
+	return slices.Sorted(slices.Values(slices.AppendSeq(refs, maps.Keys(w.Others))))
 }
 
 // Load reads the configuration, and fails on any error in it.
@@ -115,13 +129,15 @@ func (w *World) Load() *lang.Config {
 			w.Fatalf("%v", err)
 		}
 	}
-	cfg, diags := lang.Load(w.dir, lang.Options{ProviderTypes: []string{"memory"}})
+	cfg, diags := lang.Load(w.dir, lang.Options{ProviderTypes: []string{"memory", "vault"}})
 	for _, d := range diags {
 		if d.Severity == 1 {
 			w.Fatalf("configuration: %s: %s", d.Summary, d.Detail)
 		}
 	}
 	cfg.Policies = append(cfg.Policies, w.Policies...)
+	cfg.Objects = append(cfg.Objects, w.Objects...)
+	cfg.Imports = append(cfg.Imports, w.Imports...)
 	return cfg
 }
 
@@ -138,10 +154,12 @@ func (w *World) Connect(s *state.Snapshot) planner.Stores {
 // Providers returns a fresh provider for every store, as a new process has.
 func (w *World) Providers() []*providers.Provider {
 	var list []*providers.Provider
+	options := providers.Options{Now: func() time.Time { return w.Now }, Sleep: noSleep}
 	for ref, world := range w.Stores {
-		list = append(list, providers.New(ref, memory.New(world, w.Knobs[ref]), providers.Options{
-			Now: func() time.Time { return w.Now }, Sleep: noSleep,
-		}))
+		list = append(list, providers.New(ref, memory.New(world, w.Knobs[ref]), options))
+	}
+	for ref, open := range w.Others {
+		list = append(list, providers.New(ref, open(), options))
 	}
 	return list
 }

@@ -155,6 +155,11 @@ func (w *twin) awaited(p *planner.Plan) []Option {
 			opts = append(opts, Settle(n.Address.String(), planner.SettleSet, slices.Sorted(maps.Keys(given))...))
 		}
 	}
+	for _, c := range p.Changes { // a block that went while its secret had no mark yet
+		if c.Action == planner.Conflict && c.Reason == planner.ReasonInterrupted && c.ConfigDigest == "" {
+			opts = append(opts, Settle(c.Address.String(), planner.SettleAccept))
+		}
+	}
 	return opts
 }
 

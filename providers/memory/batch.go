@@ -77,7 +77,7 @@ func (b *batch) checkOne(i int, op providers.Operation) (done bool, err error) {
 	}
 	done, err = c.check()
 	if done {
-		b.results[i].Meta = *b.d.told(w.meta(c.path))
+		b.results[i].Meta = *b.d.told(c.path, w.meta(c.path))
 	}
 	return done, err
 }
@@ -151,7 +151,7 @@ func (b *batch) commit() {
 		default:
 			c, _ := b.change(op)
 			c.commit()
-			b.results[i].Meta = *b.d.told(b.d.w.meta(c.path))
+			b.results[i].Meta = *b.d.told(c.path, b.d.w.meta(c.path))
 			touched[c.req.Path] = true
 		}
 	}

@@ -79,7 +79,7 @@ func TestConformance(t *testing.T) {
 	batched.Container, batched.Promises = memory.Files().Container, true
 	for name, o := range map[string]memory.Options{
 		"nothing": {}, "full": memory.Full(), "versioned": memory.Versioned(), "eventual": memory.Eventual(), "files": memory.Files(),
-		"small": small, "reuse": reuse, "batched": batched,
+		"counting": memory.Counting(), "small": small, "reuse": reuse, "batched": batched,
 	} {
 		t.Run(name, func(t *testing.T) { providertest.Run(t, harness(o)) })
 	}

@@ -32,6 +32,8 @@ type event struct {
 	Ref        providers.ObjectRef  `json:"ref,omitzero"`
 	Text       string               `json:"text,omitempty"`
 	Duration   time.Duration        `json:"duration,omitempty"`
+	// Setting is what the attributes were written with.
+	Setting string `json:"setting,omitempty"`
 	// KeepAttributes leaves those of the version before; KeepOld keeps the
 	// version itself.
 	KeepAttributes bool `json:"keep_attributes,omitempty"`
@@ -66,7 +68,7 @@ func (w *World) apply(e event) {
 	case eventObject:
 		w.putObject(e)
 	case eventAttributes:
-		w.secrets[e.Path].attrs = e.Attributes
+		w.secrets[e.Path].attrs, w.secrets[e.Path].setting = e.Attributes, e.Setting
 	case eventEnvelope:
 		w.secrets[e.Path].envelope++
 	case eventUndelete:
@@ -86,11 +88,11 @@ func (w *World) apply(e event) {
 
 func (w *World) put(e event) {
 	was := w.get(e.Path)
-	r := &record{number: w.next(e), value: e.value, op: e.OpID, created: w.clock, attrs: e.Attributes}
+	r := &record{number: w.next(e), value: e.value, op: e.OpID, created: w.clock, attrs: e.Attributes, setting: e.Setting}
 	if was != nil {
 		r.envelope = was.envelope
 		if e.KeepAttributes {
-			r.attrs = was.attrs
+			r.attrs, r.setting = was.attrs, was.setting
 		}
 		if e.KeepOld {
 			m := r.extra()
@@ -122,11 +124,19 @@ func (w *World) putObject(e event) {
 	o := w.objects[e.Ref]
 	if e.Text == "" {
 		delete(w.objects, e.Ref)
+		if e.Ref.Kind == KindMount && o != nil {
+			clear(w.secrets) // a container goes with all that is in it
+			clear(w.used)
+		}
 		return
 	}
 	if o == nil {
 		o = &object{}
 		w.objects[e.Ref] = o
+		if e.Ref.Kind == KindMount {
+			w.mounts++
+			o.made = w.mounts
+		}
 	}
 	o.number++
 	o.text = e.Text

@@ -20,8 +20,8 @@ import (
 )
 
 // Options are the knobs of a [Driver]. The zero Options are a platform that
-// can do nothing beyond the contract; [Full], [Versioned], [Eventual] and
-// [Files] are shaped like real ones.
+// can do nothing beyond the contract; [Full], [Versioned], [Counting],
+// [Eventual] and [Files] are shaped like real ones.
 type Options struct {
 	// Prefix stands before every path; nothing outside it is seen.
 	Prefix string
@@ -51,6 +51,27 @@ type Options struct {
 	Blind bool
 	// ForbidEmpty makes empty values Invalid.
 	ForbidEmpty bool
+	// Counts: a write makes the number after the one that it replaces, and that
+	// is known before (Predictor).
+	Counts bool
+	// Apart: attributes are written in a call of their own, "set_attributes",
+	// after the value, so that they can be cut off from it.
+	Apart bool
+	// KeyInPath: the key of a single value is the last part of its path.
+	KeyInPath bool
+	// Purge: Purger.
+	Purge bool
+	// Setting is what every secret is to be kept with; one that was written
+	// under another is told in Meta.Outdated.
+	Setting string
+	// Bindings compiles each grant to a policy and to a binding that has no room
+	// for a mark, instead of one list of readers.
+	Bindings bool
+	// Mount is the container that all secrets lie in and that can be declared:
+	// nothing can be written while it is missing, and its content goes with it.
+	Mount string
+	// Lease is how long the identity in use lasts.
+	Lease providers.Lease
 
 	Lag         int           // stale answers of Inspect and List after each effect
 	Settle      time.Duration // told in Capabilities
@@ -91,6 +112,16 @@ func Eventual() Options {
 	}
 }
 
+// Counting is like a store that counts its versions under a precondition and
+// keeps attributes beside them, written by a second call: nothing in a version
+// tells whose it is.
+func Counting() Options {
+	return Options{
+		Versions: true, Conditional: true, SoftDelete: 30 * 24 * time.Hour, Restore: true, Attributes: true, Patch: true, List: true,
+		Objects: true, HideFields: true, ReuseVersions: true, Counts: true, Apart: true, Purge: true, Bindings: true,
+	}
+}
+
 // Files is like a folder of encrypted files: a container is everything up to
 // the last slash of a path.
 func Files() Options {
@@ -127,7 +158,7 @@ func New(w *World, o Options) *Driver { return &Driver{w: w, o: o} }
 // Powers implements [providers.Powered]: a knob that is off takes the power
 // away. Driver itself has none of the optional methods.
 func (d *Driver) Powers() providers.Powers {
-	p := providers.Powers{Placer: placer{}}
+	p := providers.Powers{Placer: placer{d}}
 	if d.o.Patch {
 		p.Patcher = patcher{d}
 	}
@@ -146,6 +177,20 @@ func (d *Driver) Powers() providers.Powers {
 	if d.o.Objects {
 		p.ObjectDriver = objects{d}
 		p.AccessCompiler = access{d}
+		p.Declarer = declarer{d}
+		p.AccessAuditor = auditor{d}
+	}
+	if d.o.Purge {
+		p.Purger = purger{d}
+	}
+	if d.o.Counts {
+		p.Predictor = predictor{}
+	}
+	if d.o.Mount != "" {
+		p.Incarnator = incarnator{d}
+	}
+	if !d.o.Lease.Expires.IsZero() {
+		p.Leaser = leaser{d}
 	}
 	return p
 }
@@ -155,7 +200,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 	c := providers.Capabilities{
 		Versioned: d.o.Versions, ConditionalWrite: d.o.Conditional, SoftDelete: d.o.SoftDelete > 0,
 		ValueBlind: true, EventuallyConsistent: d.o.Lag > 0, Settle: d.o.Settle,
-		MaxBytes: d.o.MaxBytes, Concurrency: d.o.Concurrency,
+		KeyInPath: d.o.KeyInPath, MaxBytes: d.o.MaxBytes, Concurrency: d.o.Concurrency,
 	}
 	if c.Concurrency == 0 {
 		c.Concurrency = 16
@@ -205,11 +250,11 @@ func (d *Driver) answer(path string) *providers.Meta {
 			delete(d.w.stale, path)
 		}
 	}
-	return d.told(m)
+	return d.told(path, m)
 }
 
 // told takes out of m what this platform does not tell.
-func (d *Driver) told(m *providers.Meta) *providers.Meta {
+func (d *Driver) told(path string, m *providers.Meta) *providers.Meta {
 	if m == nil {
 		return nil
 	}
@@ -221,6 +266,9 @@ func (d *Driver) told(m *providers.Meta) *providers.Meta {
 	}
 	if d.o.HideFields {
 		m.Fields = nil
+	}
+	if r := d.w.get(path); r != nil && r.setting != d.o.Setting {
+		m.Outdated = []string{"setting"}
 	}
 	if d.o.Envelopes && m.Envelope == "" {
 		m.Envelope = "envelope-0"

@@ -55,7 +55,7 @@ func (d *Driver) object(ref providers.ObjectRef) providers.Object {
 	if o == nil {
 		return providers.Object{}
 	}
-	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs}
+	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind)}
 }
 
 func (o *object) version() string { return fmt.Sprintf("o%d", o.number) }
@@ -76,7 +76,11 @@ func (d *Driver) checkObject(req providers.ObjectRequest) error {
 // commitObject writes an object and returns the secrets that moved with it and
 // were known before.
 func (d *Driver) commitObject(req providers.ObjectRequest, known map[string]string) map[string]providers.Meta {
-	d.w.commit(event{Kind: eventObject, Ref: req.Ref, Text: req.Document, Attributes: req.Attributes})
+	e := event{Kind: eventObject, Ref: req.Ref, Text: req.Document}
+	if d.o.Attributes && !bare(req.Ref.Kind) {
+		e.Attributes = req.Attributes
+	}
+	d.w.commit(e)
 	moved := map[string]providers.Meta{}
 	if !d.o.Envelopes || d.o.Container == nil {
 		return moved
@@ -86,7 +90,7 @@ func (d *Driver) commitObject(req providers.ObjectRequest, known map[string]stri
 		before := d.w.live(d.o.Prefix + path).version()
 		d.w.commit(event{Kind: eventEnvelope, Path: d.o.Prefix + path})
 		if known[path] == before {
-			moved[path] = *d.told(d.w.meta(d.o.Prefix + path))
+			moved[path] = *d.told(d.o.Prefix+path, d.w.meta(d.o.Prefix+path))
 		}
 	}
 	return moved
@@ -105,6 +109,9 @@ func (access) Readers() []string { return []string{ReaderFunc} }
 // CompileAccess makes one object per container, or per secret, that lists its
 // readers.
 func (a access) CompileAccess(managed []providers.Managed, grants []providers.Grant) ([]providers.ObjectSpec, error) {
+	if a.d.o.Bindings {
+		return bindings(grants), nil
+	}
 	place := func(path string) string {
 		if a.d.o.Container != nil {
 			return a.d.o.Container("secret", path)

@@ -26,6 +26,8 @@ type World struct {
 	secrets   map[string]*record
 	used      map[string]uint64 // last version number of secrets that are gone
 	objects   map[providers.ObjectRef]*object
+	mounts    int // containers ever made
+	strange   []providers.Undeclared
 	stale     map[string]*stale
 	late      []*lateWrite
 	faults    []*Fault
@@ -42,6 +44,7 @@ type record struct {
 	op       string
 	created  int64
 	attrs    providers.Attributes
+	setting  string
 	envelope uint32
 	more     *more
 }
@@ -62,6 +65,7 @@ type object struct {
 	number uint64
 	text   string
 	attrs  providers.Attributes
+	made   int // of a mount: which of those ever made
 }
 
 // stale is what a lagging platform still answers.
@@ -179,6 +183,17 @@ func (w *World) Edit(path string, v secret.Value, by string) {
 	w.commit(event{Kind: eventPut, Path: path, value: v, By: by, KeepAttributes: true, KeepOld: true})
 }
 
+// Replace destroys what is at a path, every version of it, and writes a value as
+// somebody else, whose version is the first again.
+func (w *World) Replace(path string, v secret.Value, by string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.get(path) != nil {
+		w.commit(event{Kind: eventDelete, Path: path})
+	}
+	w.commit(event{Kind: eventPut, Path: path, value: v, By: by, Reuse: true})
+}
+
 // SetMark changes the owner mark of a secret by hand; the zero mark takes it
 // off. The version stays.
 func (w *World) SetMark(path string, m providers.Mark) {
@@ -220,6 +235,32 @@ func (w *World) SetDocument(ref providers.ObjectRef, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.commit(event{Kind: eventObject, Ref: ref, Text: text, KeepAttributes: true})
+}
+
+// SetUndeclared is what gives access here and was made by somebody else.
+func (w *World) SetUndeclared(list ...providers.Undeclared) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.strange = list
+}
+
+// Document returns the text of an object, "" where there is none.
+func (w *World) Document(ref providers.ObjectRef) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o := w.objects[ref]; o != nil {
+		return o.text
+	}
+	return ""
+}
+
+// Rewind puts back what old, an earlier clone of w, held: a backup that was
+// restored.
+func (w *World) Rewind(old *World) {
+	c := old.Clone()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.secrets, w.used, w.objects = c.secrets, c.used, c.objects
 }
 
 // Value returns the live value at a path, uncounted, and whether there is one.
@@ -270,8 +311,8 @@ func (w *World) Settle() {
 
 // Calls returns how many calls of an operation were made: "identity",
 // "inspect", "read", "write", "patch", "delete", "set_attributes", "list",
-// "undelete", "batch", "inspect_objects" or "write_object". The empty name is
-// all of them.
+// "undelete", "batch", "inspect_objects", "write_object", "purge",
+// "incarnation", "lease" or "audit_access". The empty name is all of them.
 func (w *World) Calls(op string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -302,7 +343,7 @@ func (w *World) Clone() *World {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := NewWorld(w.identity)
-	c.clock, c.used, c.single = w.clock, maps.Clone(w.used), w.single
+	c.clock, c.used, c.single, c.mounts, c.strange = w.clock, maps.Clone(w.used), w.single, w.mounts, w.strange
 	for path, r := range w.secrets {
 		record := *r
 		if r.more != nil {

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 	"unicode"
@@ -20,7 +21,21 @@ func (d *Driver) Write(ctx context.Context, req providers.WriteRequest) (provide
 	if err := d.call(ctx, "write", req.Path, s); err != nil {
 		return providers.Meta{}, err
 	}
-	return meta, nil
+	return c.finish(ctx, meta)
+}
+
+// finish writes the attributes where that takes a call of its own. The value is
+// there by then, so no error of it says that nothing happened.
+func (c *change) finish(ctx context.Context, meta providers.Meta) (providers.Meta, error) {
+	if !c.d.o.Apart || c.req.KeepAttributes {
+		return meta, nil
+	}
+	done, err := attributer{c.d}.SetAttributes(ctx, c.req.Path, meta.Version, c.req.Attributes)
+	var e *providers.Error
+	if errors.As(err, &e) && e.Code.Definite() {
+		err = providers.Errorf(providers.Ambiguous, "the value was written, its attributes were not: %s", e.Code)
+	}
+	return done, err
 }
 
 type patcher struct{ d *Driver }
@@ -33,7 +48,7 @@ func (p patcher) Patch(ctx context.Context, req providers.WriteRequest) (provide
 	if err := p.d.call(ctx, "patch", req.Path, s); err != nil {
 		return providers.Meta{}, err
 	}
-	return meta, nil
+	return c.finish(ctx, meta)
 }
 
 // change is one new version on its way.
@@ -54,13 +69,13 @@ func (c *change) step(into *providers.Meta) step {
 		check: func() (bool, error) {
 			done, err := c.check()
 			if done {
-				*into = *c.d.told(c.d.w.meta(c.path))
+				*into = *c.d.told(c.path, c.d.w.meta(c.path))
 			}
 			return done, err
 		},
 		commit: func() {
 			c.commit()
-			*into = *c.d.told(c.d.w.meta(c.path))
+			*into = *c.d.told(c.path, c.d.w.meta(c.path))
 		},
 	}
 }
@@ -75,6 +90,9 @@ func (c *change) check() (done bool, err error) {
 		return false, err
 	}
 	w := c.d.w
+	if m := c.d.o.Mount; m != "" && w.objects[providers.ObjectRef{Kind: KindMount, Path: m}] == nil {
+		return false, providers.Errorf(providers.Invalid, "there is no mount %s", m)
+	}
 	r := w.live(c.path)
 	if c.d.o.Tokens && c.req.OpID != "" && r != nil && r.op == c.req.OpID {
 		return true, nil
@@ -139,8 +157,11 @@ func (c *change) event() event {
 	e := event{
 		Kind: eventPut, Path: c.path, value: c.req.Value, OpID: c.req.OpID, KeepOld: o.Versions, Reuse: o.ReuseVersions,
 	}
-	if o.Attributes {
-		e.Attributes = c.req.Attributes
+	switch {
+	case o.Apart || c.req.KeepAttributes:
+		e.KeepAttributes = true
+	case o.Attributes:
+		e.Attributes, e.Setting = c.req.Attributes, o.Setting
 	}
 	if c.patch {
 		e.value = secret.Value{}
@@ -225,8 +246,8 @@ func (a attributer) SetAttributes(ctx context.Context, path, ifVersion string, s
 		},
 		commit: func() {
 			d.lag(whole)
-			d.w.commit(event{Kind: eventAttributes, Path: whole, Attributes: set})
-			meta = *d.told(d.w.meta(whole))
+			d.w.commit(event{Kind: eventAttributes, Path: whole, Attributes: set, Setting: d.o.Setting})
+			meta = *d.told(whole, d.w.meta(whole))
 		},
 	})
 	if err != nil {
@@ -250,7 +271,7 @@ func (r restorer) Undelete(ctx context.Context, path string) (providers.Meta, er
 		commit: func() {
 			d.lag(whole)
 			d.w.commit(event{Kind: eventUndelete, Path: whole})
-			meta = *d.told(d.w.meta(whole))
+			meta = *d.told(whole, d.w.meta(whole))
 		},
 	})
 	if err != nil {
@@ -288,10 +309,14 @@ func (l lister) List(ctx context.Context) (map[string]providers.Meta, error) {
 	return found, nil
 }
 
-type placer struct{}
+type placer struct{ d *Driver }
 
-func (placer) DefaultPath(p providers.Place) (string, error) {
-	return strings.Join([]string{p.App, p.Environment, p.Name}, "/"), nil
+func (p placer) DefaultPath(at providers.Place) (string, error) {
+	name := at.Name
+	if p.d.o.KeyInPath && at.Key != "" {
+		name = at.Key
+	}
+	return strings.Join([]string{at.App, at.Environment, name}, "/"), nil
 }
 
 func (placer) Resolve(_, written string) (string, error) { return written, checkPath(written) }

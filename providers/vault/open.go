@@ -1,10 +1,117 @@
 package vault
 
 import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/vault/signin"
 )
 
-// Open makes the driver of one provider block. It makes no call.
+// defaultAddress is that of the servers' own tools.
+const defaultAddress = "https://127.0.0.1:8200"
+
+// Open makes the driver of one provider block. It makes no call. Errors are
+// *providers.Error with the code Invalid and name the argument.
 func Open(env providers.Env, config *Config) (*Driver, error) {
-	return nil, nil
+	c, err := complete(*config, env.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	address, err := parseAddress(c.Address)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := newTransport(env, c)
+	if err != nil {
+		return nil, err
+	}
+	method, err := signin.Choose(c.Auth, env.Phase, signin.Deps{
+		Getenv: env.Getenv, Now: env.Now, Random: env.Random, Token: c.Token,
+	})
+	if err != nil {
+		return nil, err
+	}
+	client := &client{
+		address: address, namespace: c.Namespace,
+		http: &http.Client{Transport: transport, CheckRedirect: noRedirects},
+	}
+	client.session = signin.NewSession(method, client, env.Now)
+	return &Driver{client: client, config: c, now: env.Now, unscanned: map[string]bool{}}, nil
+}
+
+// complete fills empty fields from the environment, then with defaults, and
+// checks what can be checked without the server.
+func complete(c Config, getenv func(string) string) (Config, error) {
+	for variable, field := range map[string]*string{
+		"VAULT_ADDR": &c.Address, "VAULT_NAMESPACE": &c.Namespace, "VAULT_CACERT": &c.CACert,
+		"VAULT_TLS_SERVER_NAME": &c.TLSServerName,
+	} {
+		if *field == "" {
+			*field = getenv(variable)
+		}
+	}
+	// The two belong together: a certificate of the block has no key of the
+	// environment.
+	if c.ClientCert == "" && c.ClientKey == "" {
+		c.ClientCert, c.ClientKey = getenv("VAULT_CLIENT_CERT"), getenv("VAULT_CLIENT_KEY")
+	}
+	if text := getenv("VAULT_SKIP_VERIFY"); text != "" && !c.TLSSkipVerify && c.CACert == "" {
+		skip, err := strconv.ParseBool(text)
+		if err != nil {
+			return c, providers.Errorf(providers.Invalid, "VAULT_SKIP_VERIFY is neither true nor false")
+		}
+		c.TLSSkipVerify = skip
+	}
+	if c.Address == "" {
+		c.Address = defaultAddress
+	}
+	if c.Mount == "" {
+		c.Mount = "secret"
+	}
+	for argument, field := range map[string]*string{"mount": &c.Mount, "prefix": &c.Prefix, "namespace": &c.Namespace} {
+		*field = strings.Trim(*field, "/")
+		if *field == "" {
+			continue
+		}
+		if err := checkPath(*field); err != nil {
+			return c, providers.Errorf(providers.Invalid, "%s: %w", argument, err)
+		}
+	}
+	if c.Namespace == "root" { // how some tools write the namespace without a name
+		c.Namespace = ""
+	}
+	return c, c.checkSettings()
+}
+
+// checkSettings checks how long versions are kept.
+func (c *Config) checkSettings() error {
+	if c.MaxVersions < 0 {
+		return providers.Errorf(providers.Invalid, "max_versions is %d: want 1 or more, or leave it out", c.MaxVersions)
+	}
+	if c.DeleteVersionAfter != "" {
+		d, err := time.ParseDuration(c.DeleteVersionAfter)
+		if err != nil || d < time.Second {
+			return providers.Errorf(providers.Invalid, "delete_version_after is %q: want a duration of a second or more, such as \"720h\"", c.DeleteVersionAfter)
+		}
+	}
+	if c.AllowValueRead && (c.MaxVersions > 0 || c.DeleteVersionAfter != "") {
+		return providers.Errorf(providers.Invalid, "max_versions and delete_version_after are settings of KV version 2, and allow_value_read is for version 1")
+	}
+	return nil
+}
+
+// parseAddress returns the server's address. Credentials have no place in it.
+func parseAddress(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, providers.Errorf(providers.Invalid, "address: want https://HOST:PORT").WithHint("correct it in the provider block or in VAULT_ADDR")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, providers.Errorf(providers.Invalid, "address holds more than a host and a path").WithHint("credentials belong into an auth block")
+	}
+	return u, nil
 }

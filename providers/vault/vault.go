@@ -5,6 +5,15 @@
 // list a whole tree with it (OpenBao), else with as many reads as there are
 // secrets. Writes carry check-and-set, so that a race is lost and not won.
 //
+// A KV version 1 mount keeps neither versions nor marks and has no
+// check-and-set. With allow_value_read it is worked on all the same: every
+// secret has the version "1", so that changes by others are not seen and a race
+// is not prevented. Nothing is computed from a value to make up for it.
+//
+// Requests are made with net/http and not with the server's own client library:
+// that one reads VAULT_* of the process by itself whatever it is told, fails on
+// what it finds there, and decodes answers into maps.
+//
 // Read [Config] first, then Driver. The package knows no configuration language
 // and no plan. What the server's policies say is in package acl, how a token is
 // come by in package signin.
@@ -12,6 +21,7 @@ package vault
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/cofferhq/coffer/providers"
@@ -35,6 +45,9 @@ type Config struct {
 	// AllowValueRead permits a KV version 1 mount, where nothing can be told
 	// without reading the value.
 	AllowValueRead bool `hcl:"allow_value_read,optional"`
+	// KnownPolicies may read these secrets and are kept by somebody else: drift
+	// does not report them.
+	KnownPolicies []string `hcl:"known_policies,optional"`
 
 	CACert        string `hcl:"ca_cert,optional"`         // VAULT_CACERT
 	ClientCert    string `hcl:"client_cert,optional"`     // VAULT_CLIENT_CERT
@@ -62,4 +75,11 @@ type Driver struct {
 	client *client
 	config Config // with every default filled in
 	now    func() time.Time
+
+	mu        sync.Mutex
+	seen      *mount          // as the server told last
+	noScan    bool            // the server has no scan
+	unscanned map[string]bool // folders that the token may not scan
+
+	holders keyedLocks // one change at a time of what a holder of policies has
 }

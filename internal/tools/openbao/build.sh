@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 hash() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
 
 # The names are hashed too, so that a moved file counts.
-key="$(find . -type f \( -name go.mod -o -name go.sum -o -name '*.go' \) | LC_ALL=C sort |
+key="$(find . -type f \( -name go.mod -o -name go.sum -o -name '*.go' -o -name build.sh \) | LC_ALL=C sort |
 	while read -r f; do echo "$f" && cat "$f"; done | hash | cut -c 1-16)"
 dir="${XDG_CACHE_HOME:-$HOME/.cache}/coffer-test/openbao-$key"
 if [ ! -x "$dir/bao" ]; then

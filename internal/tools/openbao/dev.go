@@ -11,8 +11,9 @@ import (
 )
 
 // initDev initialises and unseals the core, replaces the root token by the
-// given one and mounts KV version 2 at secret/.
-func initDev(core *vault.Core, token string) error {
+// given one, mounts KV version 2 at secret/ and, where it is asked for, AppRole
+// sign-in.
+func initDev(core *vault.Core, token string, appRole bool) error {
 	ctx := namespace.ContextWithNamespace(context.Background(), namespace.RootNamespace)
 	res, err := core.Initialize(ctx, &vault.InitParams{
 		BarrierConfig: &vault.SealConfig{SecretShares: 1, SecretThreshold: 1, StoredShares: 1},
@@ -49,6 +50,11 @@ func initDev(core *vault.Core, token string) error {
 		"options": map[string]string{"version": "2"},
 	}); err != nil {
 		return err
+	}
+	if appRole {
+		if _, err := call("sys/auth/approle", map[string]any{"type": "approle"}); err != nil {
+			return err
+		}
 	}
 	fmt.Printf("Unseal Key: %s\nRoot Token: %s\n", base64.StdEncoding.EncodeToString(res.SecretShares[0]), res.RootToken)
 	return nil

@@ -4,7 +4,8 @@
 // server that tests use:
 //
 //	bao server -config x.hcl [-config y.hcl]
-//	bao server -dev [-dev-root-token-id=T] [-dev-listen-address=A] [-config x.hcl]
+//	bao server -dev [-dev-root-token-id=T] [-dev-listen-address=A] [-dev-approle]
+//	           [-config x.hcl]
 //
 // Two things are its own. An address may have port 0: the line "listening on
 // ADDRESS" on stdout tells the port. And a cluster port is taken only where
@@ -48,7 +49,7 @@ import (
 
 type options struct {
 	configs                        []string
-	dev                            bool
+	dev, devAppRole                bool
 	devToken, devAddress, logLevel string
 }
 
@@ -70,6 +71,7 @@ func main() {
 	f.BoolVar(&o.dev, "dev", false, "development mode")
 	f.StringVar(&o.devToken, "dev-root-token-id", os.Getenv("BAO_DEV_ROOT_TOKEN_ID"), "root token in development mode")
 	f.StringVar(&o.devAddress, "dev-listen-address", "127.0.0.1:8200", "address in development mode")
+	f.BoolVar(&o.devAppRole, "dev-approle", false, "enable AppRole sign-in in development mode")
 	f.Bool("dev-no-store-token", true, "accepted; the token is never stored")
 	f.StringVar(&o.logLevel, "log-level", "", "log level")
 	if err := f.Parse(os.Args[2:]); err != nil {
@@ -119,7 +121,7 @@ func run(o options) error {
 		}
 	}
 	if o.dev {
-		if err := initDev(core, cc.DevToken); err != nil {
+		if err := initDev(core, cc.DevToken, o.devAppRole); err != nil {
 			return fmt.Errorf("dev mode: %w", err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	wrapping "github.com/openbao/go-kms-wrapping/v2"
 )
 
-// Wrapper refuses every call, by its nil Wrapper or by SetConfig, which comes first.
+// Wrapper has only SetConfig, which the server calls first.
 type Wrapper struct{ wrapping.Wrapper }
 
 // NewWrapper returns a wrapper that cannot be configured.

@@ -1,0 +1,46 @@
+//go:build peers
+
+package peers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// row is one arm with its samples.
+type row struct {
+	name      string
+	wall, cpu []time.Duration
+	requests  int64
+}
+
+func (r *row) add(s sample) {
+	r.wall = append(r.wall, s.wall)
+	r.cpu = append(r.cpu, s.cpu)
+	if s.requests > 0 {
+		r.requests = s.requests
+	}
+}
+
+func median(list []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
+}
+
+// table writes Markdown: medians, with the fastest and slowest run.
+func table(rows []row) string {
+	var b strings.Builder
+	b.WriteString("| | wall, median (fastest, slowest) | processor time of the program | requests |\n|---|---|---|---|\n")
+	for _, r := range rows {
+		cpu := "-"
+		if median(r.cpu) > 0 {
+			cpu = seconds(median(r.cpu))
+		}
+		fmt.Fprintf(&b, "| %s | %s (%s, %s) | %s | %d |\n", r.name, seconds(median(r.wall)), seconds(slices.Min(r.wall)), seconds(slices.Max(r.wall)), cpu, r.requests)
+	}
+	return b.String()
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }

@@ -1,0 +1,26 @@
+package planner
+
+import (
+	"slices"
+
+	"github.com/cofferhq/coffer/state"
+)
+
+// onlyRotations keeps rotations and what follows from them, as far as nothing
+// that is left out has to come first.
+func onlyRotations(all []Change) []Change {
+	keep, missing := map[Key]bool{}, map[Key]bool{}
+	kept := []Change{}
+	for _, c := range all { // in dependency order: what follows comes after
+		follows := slices.ContainsFunc(c.DependsOn, func(k Key) bool { return keep[k] })
+		lacks := slices.ContainsFunc(c.DependsOn, func(k Key) bool { return missing[k] })
+		if !lacks && (c.Action == Rotate || follows && c.Action == Update) {
+			keep[c.Key()] = true
+			c.DependsOn = slices.DeleteFunc(slices.Clone(c.DependsOn), func(k Key) bool { return !keep[k] })
+			kept = append(kept, c)
+			continue
+		}
+		missing[c.Key()] = c.Role != state.RoleObject && c.Action != Update && c.Action != Rename
+	}
+	return kept
+}

@@ -1,0 +1,137 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cofferhq/coffer/providers"
+)
+
+// Kinds of the objects that are declared, and that grants compile to with
+// [Options].Bindings.
+const (
+	KindPolicy  = "policy"
+	KindBinding = "binding"
+	KindRole    = "role"
+	KindMount   = "mount"
+)
+
+// bare reports whether objects of a kind have no room for an owner mark.
+func bare(kind string) bool { return kind == KindBinding || kind == KindRole || kind == KindMount }
+
+// attached is the document of every binding.
+const attached = "attached\n"
+
+func bind(holder, policy string) providers.ObjectSpec {
+	return providers.ObjectSpec{
+		Ref: providers.ObjectRef{Kind: KindBinding, Path: holder + " " + policy}, Document: attached,
+		Needs: []providers.ObjectRef{{Kind: KindPolicy, Path: policy}, {Kind: KindRole, Path: holder}},
+		Reads: policy + " for " + holder,
+	}
+}
+
+// bindings makes one policy of each that a grant names, and one binding for
+// each of its readers.
+func bindings(grants []providers.Grant) []providers.ObjectSpec {
+	var specs []providers.ObjectSpec
+	for _, g := range grants {
+		name := strings.NewReplacer("app.", "", ".policy.", "-", `["`, "-", `"]`, "").Replace(g.Policy)
+		specs = append(specs, providers.ObjectSpec{
+			Ref: providers.ObjectRef{Kind: KindPolicy, Path: name}, Document: strings.Join(g.Paths, "\n") + "\n", Policy: g.Policy,
+		}, bind(g.Reader.Args[0], name))
+	}
+	return specs
+}
+
+type declarer struct{ d *Driver }
+
+func (declarer) Declares() []string {
+	return []string{"mount.memory", "policy_document", "role.memory"}
+}
+
+// CompileDeclaration knows role "memory" with policies and anything else,
+// mount "memory" with anything, and policy_document with document.
+func (c declarer) CompileDeclaration(in providers.Declaration) ([]providers.ObjectSpec, error) {
+	if in.Kind == "policy_document" {
+		text, ok := in.Args["document"].(string)
+		if !ok {
+			return nil, &providers.ArgumentError{Argument: "document", Err: providers.Errorf(providers.Invalid, "document is the text of the policy")}
+		}
+		return []providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindPolicy, Path: in.Name}, Document: text}}, nil
+	}
+	text := "name = " + in.Name + "\n"
+	for _, name := range slices.Sorted(maps.Keys(in.Args)) {
+		if name != "policies" {
+			text += fmt.Sprintf("%s = %v\n", name, in.Args[name])
+		}
+	}
+	spec := providers.ObjectSpec{Ref: providers.ObjectRef{Kind: in.Kind, Path: in.Name}, Document: text}
+	spec.Holds = in.Kind == KindMount && in.Name == c.d.o.Mount
+	specs := []providers.ObjectSpec{spec}
+	policies, _ := in.Args["policies"].([]any)
+	for _, p := range policies {
+		specs = append(specs, bind(in.Name, fmt.Sprint(p)))
+	}
+	return specs, nil
+}
+
+type auditor struct{ d *Driver }
+
+func (a auditor) UndeclaredAccess(ctx context.Context, _ []providers.Managed, declared []providers.ObjectRef) ([]providers.Undeclared, error) {
+	var found []providers.Undeclared
+	err := a.d.call(ctx, "audit_access", "", step{commit: func() {
+		for _, u := range a.d.w.strange {
+			if !slices.Contains(declared, u.Ref) {
+				found = append(found, u)
+			}
+		}
+	}})
+	return found, err
+}
+
+type purger struct{ d *Driver }
+
+func (p purger) Purge(ctx context.Context, path, ifVersion string) error {
+	d, whole := p.d, p.d.o.Prefix+path
+	return d.call(ctx, "purge", path, step{
+		check: func() (bool, error) {
+			r := d.w.get(whole)
+			switch {
+			case r == nil:
+				return true, nil
+			case !r.deleted() || r.version() != ifVersion:
+				return false, providers.Errorf(providers.Conflict, "it is not the deleted version %s", ifVersion)
+			}
+			return false, nil
+		},
+		commit: func() { d.w.commit(event{Kind: eventDelete, Path: whole}) },
+	})
+}
+
+type predictor struct{}
+
+func (predictor) NextVersion(base string) string {
+	n, _ := strconv.ParseUint(base, 10, 64) // "" is 0, a secret that is not there
+	return strconv.FormatUint(n+1, 10)
+}
+
+type incarnator struct{ d *Driver }
+
+func (i incarnator) Incarnation(ctx context.Context) (made string, err error) {
+	err = i.d.call(ctx, "incarnation", "", step{commit: func() {
+		if o := i.d.w.objects[providers.ObjectRef{Kind: KindMount, Path: i.d.o.Mount}]; o != nil {
+			made = fmt.Sprintf("mount-%d", o.made)
+		}
+	}})
+	return made, err
+}
+
+type leaser struct{ d *Driver }
+
+func (l leaser) Lease(ctx context.Context) (providers.Lease, error) {
+	return l.d.o.Lease, l.d.call(ctx, "lease", "", step{commit: func() {}})
+}

@@ -1,0 +1,257 @@
+package vault
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/vault/acl"
+)
+
+// Why a permission is needed, for people.
+const (
+	whyLook     = "which secrets exist and which version lives, and no value"
+	whyScan     = "the same in one request. Only OpenBao has scan: leave this block out of a policy for HashiCorp Vault, which refuses it"
+	whyAudit    = "drift: whether a policy that nobody declared can read these secrets"
+	whyObject   = "what policies, roles and mounts say"
+	whyChange   = "makes and changes policies, roles and mounts"
+	whyWrite    = "writes values"
+	whyMark     = "owner mark, labels and description"
+	whyDelete   = "deletes, which can be undone"
+	whyUndelete = "brings back what was deleted"
+	whyToken    = "what the policy default gives as well"
+)
+
+// needs gathers permissions by path.
+type needs map[string]*need
+
+type need struct {
+	capabilities []string
+	why          []string
+}
+
+func (n needs) add(path, why string, capabilities ...string) {
+	p := n[path]
+	if p == nil {
+		p = &need{}
+		n[path] = p
+	}
+	if !slices.Contains(p.why, why) {
+		p.why = append(p.why, why)
+	}
+	p.capabilities = acl.Sorted(append(p.capabilities, capabilities...))
+}
+
+// Permissions implements [providers.Permitter]. What is only looked at is
+// allowed for everything below the prefix; what is changed, path by path.
+func (d *Driver) Permissions(req providers.PermissionRequest) []providers.Permission {
+	n := needs{}
+	if len(req.Secrets) > 0 {
+		d.lookPermissions(n, req.Phase)
+	}
+	if req.Phase == providers.PhaseApply {
+		for _, use := range req.Secrets {
+			d.usePermissions(n, use)
+		}
+	}
+	for _, ref := range req.Objects {
+		d.objectPermissions(n, ref, req.Phase == providers.PhaseApply)
+	}
+	n.add("auth/token/lookup-self", whyToken, acl.Read)
+	n.add("auth/token/renew-self", whyToken, acl.Update)
+	n.add("auth/token/revoke-self", whyToken, acl.Update)
+	n.add("sys/capabilities-self", whyToken, acl.Update)
+	return n.list()
+}
+
+// list returns the permissions in path order. A rule with a wildcard says
+// nothing on a path that has a rule of its own, so that one repeats it.
+func (n needs) list() []providers.Permission {
+	var wide []acl.Rule
+	for _, path := range sortedNames(n) {
+		if strings.HasSuffix(path, "*") {
+			wide = append(wide, acl.Rule{Path: path, Capabilities: n[path].capabilities})
+		}
+	}
+	set := acl.NewSet(time.Time{}, wide)
+	var list []providers.Permission
+	for _, path := range sortedNames(n) {
+		capabilities := n[path].capabilities
+		if given := set.Capabilities(path); !slices.Contains(given, acl.Deny) {
+			capabilities = acl.Sorted(slices.Concat(capabilities, given))
+		}
+		list = append(list, providers.Permission{Path: path, Capabilities: capabilities, Why: strings.Join(n[path].why, "; ")})
+	}
+	return list
+}
+
+// below is the rule path of everything below the prefix, in one part of the API.
+func (d *Driver) below(part string) string {
+	if d.config.AllowValueRead { // KV version 1 has no parts
+		part = ""
+	}
+	path := d.config.Mount
+	for _, p := range []string{part, d.config.Prefix} {
+		if p != "" {
+			path += "/" + p
+		}
+	}
+	return path + "/*"
+}
+
+func (d *Driver) lookPermissions(n needs, phase providers.Phase) {
+	if d.config.AllowValueRead {
+		n.add(d.below(""), "which secrets exist", acl.List)
+	} else {
+		n.add(d.below("metadata"), whyLook, acl.Read, acl.List)
+		n.add(d.below("detailed-metadata"), whyScan, acl.Scan)
+	}
+	if phase == providers.PhasePlan {
+		n.add("sys/policies/acl", whyAudit, acl.List)
+		n.add("sys/policies/acl/*", whyAudit, acl.Read)
+	}
+}
+
+func (d *Driver) usePermissions(n needs, use providers.Use) {
+	value := rulePath(d.valuePath(use.Path))
+	if len(use.Reads) > 0 {
+		n.add(value, "reads the value: "+strings.Join(use.Reads, "; "), acl.Read)
+	}
+	if d.config.AllowValueRead {
+		if use.Write {
+			n.add(value, whyWrite, acl.Create, acl.Update, acl.Delete)
+		}
+		return
+	}
+	metadata := rulePath(d.api("metadata", use.Path))
+	n.add(metadata, whyMark, acl.Read, acl.Patch)
+	if !use.Write {
+		return
+	}
+	n.add(value, whyWrite, acl.Update, acl.Patch)
+	if d.config.DeleteVersionAfter != "" { // the metadata is made first, and a value then updates it
+		n.add(metadata, "how long versions are kept, before the first is made", acl.Create)
+	} else {
+		n.add(value, whyWrite, acl.Create)
+	}
+	n.add(rulePath(d.api("delete", use.Path)), whyDelete, acl.Update)
+	n.add(rulePath(d.api("undelete", use.Path)), whyUndelete, acl.Update)
+}
+
+func (d *Driver) objectPermissions(n needs, ref providers.ObjectRef, apply bool) {
+	grant := func(path string, more ...string) {
+		n.add(rulePath(path), whyObject, acl.Read)
+		if apply {
+			n.add(rulePath(path), whyChange, more...)
+		}
+	}
+	switch ref.Kind {
+	case KindPolicy:
+		grant(policyPath(ref.Path), acl.Update, acl.Delete)
+	case KindBinding, KindRole:
+		h, err := holderOf(ref)
+		switch {
+		case err != nil:
+		case ref.Kind == KindRole:
+			grant(h.api(), acl.Create, acl.Update, acl.Delete)
+		case h.typ == typeAppRole:
+			grant(h.api(), acl.Create, acl.Update)
+		default:
+			grant(h.api(), acl.Update)
+		}
+	case KindMount:
+		_, at, err := parseMountRef(ref.Path)
+		if err != nil {
+			return
+		}
+		grant("sys/mounts/"+at, acl.Update, acl.Delete)
+		grant(at+"/config", acl.Update)
+		if apply {
+			n.add("sys/mounts/"+at+"/tune", whyChange, acl.Update)
+			n.add(at+"/metadata", "a mount is removed only when it is empty", acl.List)
+		}
+	}
+}
+
+// rulePath is a path as the path of a rule. One that a policy cannot name is
+// given with the whole folder that it lies in.
+func rulePath(path string) string {
+	for wide := path; ; {
+		if acl.Literal(wide) {
+			if wide != path {
+				wide += "/*"
+			}
+			return wide
+		}
+		i := strings.LastIndex(wide, "/")
+		if i < 0 {
+			return path
+		}
+		wide = wide[:i]
+	}
+}
+
+// PermissionDocument implements [providers.Permitter]: a policy to be given to
+// `vault policy write NAME -`.
+func (d *Driver) PermissionDocument(req providers.PermissionRequest, list []providers.Permission) string {
+	var b strings.Builder
+	where := d.config.Mount
+	if d.config.Prefix != "" {
+		where += ", below " + d.config.Prefix
+	}
+	if d.config.Namespace != "" {
+		where += ", in namespace " + d.config.Namespace
+	}
+	b.WriteString(acl.Comment(fmt.Sprintf("The least that `coffer %s` needs on mount %s.", req.Phase, where)))
+	for _, group := range byReason(list) {
+		b.WriteString("\n" + acl.Comment(group[0].Why+"."))
+		b.WriteString(acl.Render(rules(group)))
+	}
+	if purge := d.purgePermissions(req); len(purge) > 0 {
+		b.WriteString("\n" + acl.Comment("`coffer purge` destroys for good and is left to people. Whoever may do it needs this as well:"))
+		b.WriteString(acl.Comment(acl.Render(rules(purge))))
+	}
+	return b.String()
+}
+
+// byReason groups permissions with the same reason, in the order of their first
+// path.
+func byReason(list []providers.Permission) [][]providers.Permission {
+	var groups [][]providers.Permission
+	at := map[string]int{}
+	for _, p := range list {
+		i, known := at[p.Why]
+		if !known {
+			i = len(groups)
+			at[p.Why] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], p)
+	}
+	return groups
+}
+
+func rules(list []providers.Permission) []acl.Rule {
+	out := make([]acl.Rule, len(list))
+	for i, p := range list {
+		out[i] = acl.Rule{Path: p.Path, Capabilities: p.Capabilities}
+	}
+	return out
+}
+
+// purgePermissions is what a purge needs beyond an apply. A path with a rule of
+// its own gets one here too, since the wildcard would say nothing of it.
+func (d *Driver) purgePermissions(req providers.PermissionRequest) []providers.Permission {
+	n := needs{}
+	for _, use := range req.Secrets {
+		if req.Phase != providers.PhaseApply || !use.Write || d.config.AllowValueRead {
+			continue
+		}
+		n.add(d.below("destroy"), "", acl.Update)
+		n.add(d.below("metadata"), "", acl.Delete)
+		n.add(rulePath(d.api("metadata", use.Path)), "", acl.Delete)
+	}
+	return n.list()
+}
