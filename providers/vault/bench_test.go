@@ -27,7 +27,7 @@ func BenchmarkInspectScan(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d.client.http.Transport = fixed{200, body}
+	d.client.api = answering(b, fixed{200, body})
 	d.seen = &mount{exists: true, version: "2"}
 	b.ReportMetric(float64(len(body)), "answer-bytes")
 	b.ReportAllocs()

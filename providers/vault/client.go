@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/vault/api"
+
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/secret"
 	"github.com/cofferhq/coffer/providers/vault/signin"
@@ -26,7 +28,8 @@ const (
 	longestList   = 64 << 20
 )
 
-// oneRequest bounds one request, waiting for its answer included.
+// oneRequest bounds one request, waiting for its answer included; a client has
+// it as its patience.
 const oneRequest = time.Minute
 
 // request is one call of the HTTP API.
@@ -64,7 +67,8 @@ const (
 type client struct {
 	address   *url.URL
 	namespace string
-	http      *http.Client
+	api       *api.Client // without namespace and token
+	patience  time.Duration
 	session   *signin.Session
 }
 
@@ -116,18 +120,15 @@ func (c *client) Call(ctx context.Context, token secret.Value, method, path stri
 
 // attempt makes one request.
 func (c *client) attempt(ctx context.Context, r request, token secret.Value) error {
-	limited, cancel := context.WithTimeout(ctx, oneRequest)
+	limited, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	var sent atomic.Bool
 	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{
 		WroteHeaders: func() { sent.Store(true) },
 	})
-	req, err := c.build(traced, r, token)
-	if err != nil {
-		return err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
+	resp, err := c.send(traced, r, token)
+	var refusal *api.ResponseError // an answer like any other, read below
+	if err != nil && !errors.As(err, &refusal) {
 		return c.unanswered(ctx, r, err, sent.Load())
 	}
 	defer resp.Body.Close()
@@ -142,7 +143,7 @@ func (c *client) attempt(ctx context.Context, r request, token secret.Value) err
 	case int64(len(body)) > limit:
 		return unclear(r, providers.Invalid, "the answer is larger than %d MiB", limit>>20)
 	}
-	return c.read(r, resp, body)
+	return c.read(r, resp.Response, body)
 }
 
 // read makes an error or r.into of an answer.
@@ -171,8 +172,9 @@ func (c *client) read(r request, resp *http.Response, body []byte) error {
 // isEnvelope reports whether a body holds an answer and not errors alone.
 func isEnvelope(body []byte) bool { return bytes.Contains(body, []byte(`"request_id"`)) }
 
-// build makes the HTTP request.
-func (c *client) build(ctx context.Context, r request, token secret.Value) (*http.Request, error) {
+// send makes the HTTP request. Its errors are those of the connection, an
+// [*api.ResponseError] beside an answer, or [*providers.Error].
+func (c *client) send(ctx context.Context, r request, token secret.Value) (*api.Response, error) {
 	method, query := r.method, r.query
 	if method == methodList || method == methodScan {
 		query = url.Values{strings.ToLower(method): {"true"}}
@@ -181,38 +183,32 @@ func (c *client) build(ctx context.Context, r request, token secret.Value) (*htt
 		}
 		method = http.MethodGet
 	}
-	target := *c.address
-	target.Path = strings.TrimSuffix(c.address.Path, "/") + "/v1/" + r.path
-	target.RawQuery = query.Encode()
-	var body io.Reader
+	namespace := c.namespace
+	if r.root {
+		namespace = ""
+	}
+	own := c.api.WithNamespace(namespace) // a copy, so that its token is this call's
+	if !token.IsZero() {
+		err := token.Expose(func(b []byte) error { own.SetToken(string(b)); return nil })
+		if err != nil {
+			return nil, err
+		}
+	}
+	req := own.NewRequest(method, "/v1/"+r.path)
+	req.Params = query
 	if r.body != nil {
 		data, err := encode(r.body)
 		if err != nil {
 			return nil, providers.Errorf(providers.Invalid, "the request cannot be encoded")
 		}
-		body = bytes.NewReader(data)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
-	if err != nil {
-		return nil, providers.Errorf(providers.Invalid, "the path %q cannot be sent", r.path)
-	}
-	req.Header.Set("X-Vault-Request", "true")
-	if c.namespace != "" && !r.root {
-		req.Header.Set("X-Vault-Namespace", c.namespace)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.BodyBytes = data
+		req.Headers.Set("Content-Type", "application/json")
 		if method == http.MethodPatch {
-			req.Header.Set("Content-Type", "application/merge-patch+json")
+			req.Headers.Set("Content-Type", "application/merge-patch+json")
 		}
 	}
-	if token.IsZero() {
-		return req, nil
-	}
-	return req, token.Expose(func(b []byte) error {
-		req.Header.Set("X-Vault-Token", string(b))
-		return nil
-	})
+	//lint:ignore SA1019 the calls that are to be used instead decode into maps, or send PATCH with a content type that no KV engine takes
+	return own.RawRequestWithContext(ctx, req)
 }
 
 // encode is json.Marshal but for what values are made of: a [rawBody] is sent
@@ -238,7 +234,7 @@ func (c *client) unanswered(ctx context.Context, r request, err error, sent bool
 		return providers.Errorf(code, "%w", ended)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return unclearIf(r, sent, "no answer from %s within %v", c.address.Host, oneRequest)
+		return unclearIf(r, sent, "no answer from %s within %v", c.address.Host, c.patience)
 	}
 	if e := trust(err, c.address); e != nil {
 		return e

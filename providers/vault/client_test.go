@@ -9,11 +9,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/vault/api"
 
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/secret"
@@ -176,8 +179,9 @@ func TestNobodyThere(t *testing.T) {
 // passed in.
 func TestConfigFromEnvironment(t *testing.T) {
 	t.Setenv("VAULT_ADDR", "https://process.example")
-	t.Setenv("VAULT_CACERT", "/does/not/exist")
-	t.Setenv("VAULT_HEADERS", "garbage")
+	t.Setenv("VAULT_TOKEN", "of the process")
+	t.Setenv("VAULT_NAMESPACE", "of the process")
+	t.Setenv("VAULT_HEADERS", `{"X-Custom": "of the process"}`)
 	t.Setenv("HTTPS_PROXY", "http://process.example")
 	variables := map[string]string{
 		"VAULT_ADDR": "https://env.example:1", "VAULT_NAMESPACE": "team/a/", "VAULT_SKIP_VERIFY": "true", "VAULT_TLS_SERVER_NAME": "vault.example", "VAULT_TOKEN": "t",
@@ -278,7 +282,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		d := openAt(t, "http://vault.invalid")
 		d.seen = &mount{exists: true, version: "2"}
-		d.client.http.Transport = fixed{status, body}
+		d.client.api = answering(t, fixed{status, body})
 		answered := func(what string, err error, path string) {
 			var e *providers.Error
 			var partial *providers.PartialError
@@ -313,4 +317,14 @@ type fixed struct {
 
 func (f fixed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: f.status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(f.body)), Request: r}, nil
+}
+
+// answering returns a client whose server is transport.
+func answering(t testing.TB, transport http.RoundTripper) *api.Client {
+	t.Helper()
+	c, err := newAPI(&url.URL{Scheme: "http", Host: "vault.invalid"}, transport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

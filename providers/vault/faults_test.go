@@ -65,7 +65,7 @@ func (p *place) open(t providertest.T, address string, after time.Duration, chan
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	d.client.http.Timeout = after
+	d.client.patience = after
 	return d
 }
 

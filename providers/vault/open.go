@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,15 +29,16 @@ func Open(env providers.Env, config *Config) (*Driver, error) {
 		return nil, err
 	}
 	method, err := signin.Choose(c.Auth, env.Phase, signin.Deps{
-		Getenv: env.Getenv, Now: env.Now, Random: env.Random, Token: c.Token,
+		Getenv: env.Getenv, Now: env.Now, Random: env.Random, Token: c.Token, Person: env.Person,
 	})
 	if err != nil {
 		return nil, err
 	}
-	client := &client{
-		address: address, namespace: c.Namespace,
-		http: &http.Client{Transport: transport, CheckRedirect: noRedirects},
+	sender, err := newAPI(address, transport)
+	if err != nil {
+		return nil, err
 	}
+	client := &client{address: address, namespace: c.Namespace, api: sender, patience: oneRequest}
 	client.session = signin.NewSession(method, client, env.Now)
 	return &Driver{client: client, config: c, now: env.Now, unscanned: map[string]bool{}}, nil
 }

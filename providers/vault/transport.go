@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/vault/api"
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/cofferhq/coffer/providers"
@@ -58,9 +60,39 @@ func proxies(getenv func(string) string) *httpproxy.Config {
 	}
 }
 
-// noRedirects makes the answer of a server that sends elsewhere an answer like
-// any other: nothing follows it, least of all the token.
-func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+// newAPI returns the library's client with nothing of its own in it: it neither
+// retries nor follows a redirect, least of all with the token, and what it takes
+// from the process environment by itself (VAULT_TOKEN, VAULT_NAMESPACE,
+// VAULT_HEADERS) is taken out again.
+func newAPI(address *url.URL, transport http.RoundTripper) (*api.Client, error) {
+	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c, err := api.NewClient(&api.Config{
+		Address:          address.String(),
+		HttpClient:       &http.Client{Transport: bounded{transport}, CheckRedirect: noRedirects},
+		DisableRedirects: true,
+	})
+	if err != nil {
+		return nil, providers.Errorf(providers.Invalid, "a VAULT_* variable of the environment cannot be used: %w", err)
+	}
+	c.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	c.ClearToken()
+	c.ClearNamespace()
+	return c, nil
+}
+
+// bounded cuts answers off: the library reads those of an error whole.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, longestList+1), resp.Body}
+	}
+	return resp, err
+}
 
 // tlsConfig returns the settings of TLS. Relative paths start at dir.
 func tlsConfig(dir string, c Config) (*tls.Config, error) {
