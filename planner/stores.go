@@ -26,6 +26,7 @@ type Store struct {
 	Err error
 
 	recorded string // the incarnation that the state has
+	asked    bool   // it was: Incarnation and Err say what is there
 }
 
 // Stores are the configured providers by reference.
@@ -47,6 +48,7 @@ func Connect(ctx context.Context, list []*providers.Provider, s *state.Snapshot)
 		store.Identity, store.Err = p.Identity(ctx)
 		if store.Err == nil && (recorded == "" || recorded == store.Identity) {
 			store.Incarnation, store.Err = p.Incarnation(ctx)
+			store.asked = true
 		}
 		switch {
 		case store.Err != nil:
@@ -110,12 +112,13 @@ func (b *builder) instances() {
 	}
 }
 
-// containers refuses a store whose container is gone though the state knows it,
-// unless the configuration declares it and so makes it again.
+// containers refuses a store whose container is not there, unless the
+// configuration declares it and so makes it.
 func (b *builder) containers() {
 	for _, ref := range b.stores.Refs() {
 		store := b.stores[ref]
-		if store.recorded == "" || store.Incarnation != "" || store.Err != nil || b.d.holder(ref) != nil {
+		missing := store.asked && store.Err == nil && store.Incarnation == "" && store.HasIncarnations()
+		if !missing || b.d.holder(ref) != nil || store.recorded == "" && !b.keeps(ref) {
 			continue
 		}
 		var rng *Range
@@ -124,10 +127,20 @@ func (b *builder) containers() {
 				rng = rangeOf(p.Range)
 			}
 		}
+		if store.recorded == "" {
+			b.fail(rng, fmt.Sprintf("what provider %s keeps secrets in does not exist", ref), fmt.Sprintf(
+				"It would be %s. Correct its name in the provider block, declare it with a mount block, or make it with the platform's own tools.", store.Identity))
+			continue
+		}
 		b.fail(rng, fmt.Sprintf("what provider %s keeps secrets in is gone", ref), fmt.Sprintf(
 			"It is %s as before, but the container that the state knows as %q is not there any more, and all secrets went with it. Nothing was compared or written. "+
 				"Bring it back from a backup, or declare it with a mount block. If it went on purpose, run: coffer state repin %s", store.Identity, store.recorded, ref))
 	}
+}
+
+// keeps reports whether any secret is to lie on a store.
+func (b *builder) keeps(ref string) bool {
+	return slices.ContainsFunc(b.d.Resources, func(r *Resource) bool { return r.Store == ref && !r.IsObject() })
 }
 
 func swapped(ref, recorded, now string, s *state.Snapshot) Diagnostic {

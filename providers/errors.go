@@ -49,7 +49,10 @@ type Error struct {
 	// RetryAfter is how long the platform asked to wait (RFC 9110, 10.2.3),
 	// zero where it did not say.
 	RetryAfter time.Duration
-	Err        error
+	// Lasting: waiting does not help, a person has to act (a sealed server). It
+	// is not tried again.
+	Lasting bool
+	Err     error
 }
 
 // Errorf returns an Error with a code and a message.

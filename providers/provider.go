@@ -300,6 +300,10 @@ func (p *Provider) Purge(ctx context.Context, path, ifVersion string) error {
 	return p.do(ctx, c, func(ctx context.Context) error { return p.powers.Purger.Purge(ctx, path, ifVersion) })
 }
 
+// HasIncarnations reports whether the platform keeps secrets in a container that
+// may be missing, or made again.
+func (p *Provider) HasIncarnations() bool { return p.powers.Incarnator != nil }
+
 // Incarnation tells a container from another of the same name, "" where the
 // platform makes no difference or the container does not exist.
 func (p *Provider) Incarnation(ctx context.Context) (string, error) {

@@ -71,8 +71,9 @@ func (c *call) watch(promise Promise) Promise {
 	}
 }
 
-// passes reports whether the same call may succeed later and did nothing now.
-func (e *Error) passes() bool { return e.Code == Throttled || e.Code == Unavailable }
+// passes reports whether the same call may soon succeed by itself and did
+// nothing now.
+func (e *Error) passes() bool { return (e.Code == Throttled || e.Code == Unavailable) && !e.Lasting }
 
 // do runs attempt within the concurrency limit and repeats it while its error
 // passes and time is left.

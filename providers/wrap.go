@@ -37,7 +37,7 @@ func (p *Provider) classify(ctx context.Context, c call, err error) (*Error, *ra
 	} else {
 		in = &Error{Code: Unknown}
 	}
-	out := &Error{Code: in.Code, Provider: p.ref, Op: c.op, Path: c.path, RetryAfter: max(in.RetryAfter, 0)}
+	out := &Error{Code: in.Code, Provider: p.ref, Op: c.op, Path: c.path, RetryAfter: max(in.RetryAfter, 0), Lasting: in.Lasting}
 	if out.Path == "" {
 		out.Path = in.Path
 	}

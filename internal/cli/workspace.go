@@ -191,7 +191,7 @@ func (w *workspace) openProviders(ctx context.Context) ([]*providers.Provider, e
 func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*providers.Provider, error) {
 	env := providers.Env{
 		Dir: w.inv.dir(), Getenv: w.inv.Getenv, Now: w.inv.Now, Random: w.inv.Random, Project: w.cfg.Settings.Project,
-		Phase: w.phase,
+		Phase: w.phase, Person: w.inv.person(),
 	}
 	driver, err := b.factory.Open(ctx, env, b.config)
 	if err != nil {

@@ -20,7 +20,7 @@ func pure(c Config) *Driver {
 
 const (
 	runtime = `app.checkout.policy.runtime["production"]`
-	aPolicy = "payments-checkout-production-runtime"
+	aPolicy = "secret-payments-checkout-production-runtime"
 )
 
 func grant(policy, fn string, args ...string) providers.Grant {
@@ -94,7 +94,7 @@ func TestCompileAccessRefuses(t *testing.T) {
 		"all accounts":     {[]providers.Grant{grant(runtime, "vault_kubernetes", "a", "*")}, "one service account of one namespace"},
 		"one name, two policies": {[]providers.Grant{
 			grant(`app.a-b.policy.p["c"]`, "vault_entity", "x"), grant(`app.a.policy.p["b-c"]`, "vault_entity", "x"),
-		}, "are both the ACL policy a-b-c-p"},
+		}, "are both the ACL policy secret-a-b-c-p"},
 		"one role, two accounts": {[]providers.Grant{
 			grant(runtime, "vault_kubernetes", "a-b", "c"), grant(runtime, "vault_kubernetes", "a", "b-c"),
 		}, "two service accounts share the role name a-b-c"},

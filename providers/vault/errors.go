@@ -84,10 +84,10 @@ func (c *client) refused(r request, resp *http.Response, body []byte) error {
 	e := &providers.Error{Code: codeOf(r, why), Err: why, RetryAfter: retryAfter(resp.Header)}
 	switch {
 	case why.status == http.StatusServiceUnavailable && strings.Contains(why.words, wordsSealed):
-		why.text = c.address.Host + " is sealed"
+		why.text, e.Lasting = c.address.Host+" is sealed", true
 		e.Hint = "unseal it with `vault operator unseal` or `bao operator unseal`, then run this again; nothing was done here"
 	case why.status == http.StatusNotImplemented:
-		why.text = c.address.Host + " is not initialised"
+		why.text, e.Lasting = c.address.Host+" is not initialised", true
 		e.Hint = "initialise it with `vault operator init` or `bao operator init`"
 	case !why.json:
 		why.text = fmt.Sprintf("%s answers %d %s, not in the form of Vault or OpenBao", c.address.Host, why.status, http.StatusText(why.status))

@@ -65,7 +65,9 @@ func (p *place) open(t providertest.T, address string, after time.Duration, chan
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	d.client.patience = after
+	if after > 0 {
+		d.client.patience = after
+	}
 	return d
 }
 

@@ -42,11 +42,11 @@ func (d *Driver) Identity(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case !h.Initialized && h.Version != "":
-		return "", providers.Errorf(providers.Unavailable, "%s is not initialised", host).
-			WithHint("initialise it with `vault operator init` or `bao operator init`")
+		return "", lasting(providers.Errorf(providers.Unavailable, "%s is not initialised", host).
+			WithHint("initialise it with `vault operator init` or `bao operator init`"))
 	case h.Sealed:
-		return "", providers.Errorf(providers.Unavailable, "%s is sealed", host).
-			WithHint("unseal it with `vault operator unseal` or `bao operator unseal`, then run this again; nothing was done here")
+		return "", lasting(providers.Errorf(providers.Unavailable, "%s is sealed", host).
+			WithHint("unseal it with `vault operator unseal` or `bao operator unseal`, then run this again; nothing was done here"))
 	case h.ClusterID == "":
 		return "", providers.Errorf(providers.Invalid, "%s names no cluster", host).
 			WithHint("look whether the address is that of Vault or OpenBao itself")
@@ -56,6 +56,11 @@ func (d *Driver) Identity(ctx context.Context) (string, error) {
 		namespace = "-"
 	}
 	return "vault:" + h.ClusterID + "/" + namespace + "/" + d.config.Mount, nil
+}
+
+func lasting(e *providers.Error) *providers.Error {
+	e.Lasting = true
+	return e
 }
 
 // mount is what the server tells of the KV mount.

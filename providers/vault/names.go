@@ -164,14 +164,15 @@ func checkPolicyName(name string) error {
 }
 
 // policyName names the ACL policy of a policy block in one environment:
-// PREFIX-APP-ENVIRONMENT-NAME.
+// MOUNT-PREFIX-APP-ENVIRONMENT-NAME, so that two mounts of one server do not
+// write each other's.
 func (d *Driver) policyName(address string) (string, error) {
 	a, err := addr.Parse(address)
 	if err != nil {
 		return "", err
 	}
 	var parts []string
-	for _, part := range []string{d.config.Prefix, a.App, a.AppKey, a.Environment, a.Key, a.Name} {
+	for _, part := range []string{d.config.Mount, d.config.Prefix, a.App, a.AppKey, a.Environment, a.Key, a.Name} {
 		if part != "" {
 			parts = append(parts, part)
 		}
