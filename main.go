@@ -6,12 +6,16 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/cofferhq/coffer/internal/cli"
 )
 
 func main() {
+	// A run is short and its memory small: collecting less often is a fifth of
+	// its time.
+	debug.SetGCPercent(400)
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

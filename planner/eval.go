@@ -84,7 +84,7 @@ func (v *resolver) source(ctx context.Context, s *step, m *making, f lang.Field)
 }
 
 func (v *resolver) eval(ctx context.Context, s *step, m *making, src *lang.Source) (secret.Value, error) {
-	env := generate.Env{Rand: v.run.Rand, Now: v.run.Now()}
+	env := generate.Env{Rand: v.run.Rand, Now: v.run.Now(), Counts: &v.counts}
 	switch src.Kind {
 	case lang.Generated:
 		return generate.New(src.Func, src.Params, env)

@@ -104,7 +104,7 @@ func (r *Refresher) ask(ctx context.Context, store *Store, wanted []addr.Locatio
 	}
 	a := &answers{}
 	secrets, objects := split(wanted)
-	if store.CanList() && !store.Capabilities().EventuallyConsistent {
+	if store.PrefersList() {
 		if listed, err := store.List(ctx); err == nil {
 			a.secrets, a.listed = listed, true
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
+	"github.com/cofferhq/coffer/planner/generate"
 	"github.com/cofferhq/coffer/providers/secret"
 	"github.com/cofferhq/coffer/state"
 )
@@ -19,6 +20,8 @@ type resolver struct {
 	supplied map[*lang.Source]secret.Value
 	// plain is how many leading arguments of a derived function are plain text.
 	plain map[string]int
+	// counts is what the generators of this run remember of their parameters.
+	counts generate.Counts
 
 	mu   sync.Mutex
 	made map[addr.Address]*making

@@ -57,6 +57,7 @@ type Provider struct {
 
 	mu       sync.Mutex
 	identity string
+	early    prefetched
 }
 
 // New returns the provider called ref in front of d.
@@ -116,6 +117,10 @@ func (p *Provider) Identity(ctx context.Context) (string, error) {
 	if known != "" {
 		return known, nil
 	}
+	return take(p, func(e *prefetched) **early[string] { return &e.identity }, func() (string, error) { return p.askIdentity(ctx) })
+}
+
+func (p *Provider) askIdentity(ctx context.Context) (string, error) {
 	var id string
 	err := p.do(ctx, call{op: "identity", pure: true}, func(ctx context.Context) (err error) {
 		id, err = p.driver.Identity(ctx)
@@ -145,6 +150,10 @@ func (p *Provider) Inspect(ctx context.Context, paths []string) (map[string]Meta
 // List returns the metadata of everything below the provider's prefix by path.
 // It is complete or an error; [Unsupported] where the platform cannot list.
 func (p *Provider) List(ctx context.Context) (map[string]Meta, error) {
+	return take(p, func(e *prefetched) **early[map[string]Meta] { return &e.list }, func() (map[string]Meta, error) { return p.askList(ctx) })
+}
+
+func (p *Provider) askList(ctx context.Context) (map[string]Meta, error) {
 	c := call{op: "list", pure: true}
 	if p.powers.Lister == nil {
 		return nil, p.unsupported(c, "the platform cannot list secrets")
@@ -307,6 +316,10 @@ func (p *Provider) HasIncarnations() bool { return p.powers.Incarnator != nil }
 // Incarnation tells a container from another of the same name, "" where the
 // platform makes no difference or the container does not exist.
 func (p *Provider) Incarnation(ctx context.Context) (string, error) {
+	return take(p, func(e *prefetched) **early[string] { return &e.incarnation }, func() (string, error) { return p.askIncarnation(ctx) })
+}
+
+func (p *Provider) askIncarnation(ctx context.Context) (string, error) {
 	if p.powers.Incarnator == nil {
 		return "", nil
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/memory"
 	"github.com/cofferhq/coffer/providers/secret"
 )
 
@@ -435,5 +436,29 @@ func TestAddressHash(t *testing.T) {
 	// printf '%s' 'app.checkout.secret.db["production"]' | sha256sum | cut -c1-32
 	if got := providers.AddressHash(`app.checkout.secret.db["production"]`); got != "73ffa999f4912cead18605126f316654" {
 		t.Errorf("hash is %q: marks that exist would no longer be found", got)
+	}
+}
+
+// What is asked for early is taken once, in the order of its questions, and an
+// error of one is that of those behind it.
+func TestPrefetch(t *testing.T) {
+	world := memory.NewWorld("w")
+	p := providers.New("memory", memory.New(world, memory.Full()), providers.Options{})
+	if _, err := p.Write(t.Context(), providers.WriteRequest{Path: "a", Value: secret.String("x"), OpID: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	p.Prefetch(t.Context())
+	if id, err := p.Identity(t.Context()); err != nil || id == "" {
+		t.Fatalf("identity %q, %v", id, err)
+	}
+	first, err := p.List(t.Context())
+	if err != nil || len(first) != 1 {
+		t.Fatalf("list %v, %v", first, err)
+	}
+	if _, err := p.Write(t.Context(), providers.WriteRequest{Path: "b", Value: secret.String("x"), OpID: "2"}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := p.List(t.Context()); err != nil || len(again) != 2 {
+		t.Fatalf("the second list is %v, %v: the early answer was used twice", again, err)
 	}
 }

@@ -55,7 +55,7 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 	if opts.verifyValues {
 		phase = providers.PhaseApply // only that identity reads values
 	}
-	w, err := inv.open(ctx, opening{phase: phase})
+	w, err := inv.open(ctx, opening{phase: phase, prefetch: true})
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func runPlan(ctx context.Context, inv *invocation, opts planOptions) error {
 	if err != nil {
 		return err
 	}
-	w, err := inv.openWorkspace(ctx, "")
+	w, err := inv.open(ctx, opening{prefetch: opts.refresh == "true"})
 	if err != nil {
 		return err
 	}

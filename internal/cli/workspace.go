@@ -54,6 +54,9 @@ type opening struct {
 	// phase is the identity that the providers use where they have several; ""
 	// is that of an apply where there is an operation, else that of a plan.
 	phase providers.Phase
+	// prefetch asks the stores while the state is read; not under a lock, which
+	// another run may hold for long.
+	prefetch bool
 	// edit adds to the configuration what the command line asks for beyond it.
 	edit func(*lang.Config)
 }
@@ -101,6 +104,11 @@ func (inv *invocation) openUnconnected(ctx context.Context, o opening) (*workspa
 	list, err := w.openProviders(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if o.prefetch {
+		for _, p := range list {
+			p.Prefetch(ctx)
+		}
 	}
 	return w, list, w.loadState(ctx, o.operation)
 }

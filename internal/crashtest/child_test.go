@@ -18,6 +18,7 @@ import (
 	"github.com/cofferhq/coffer/internal/cli"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/sops"
+	"github.com/cofferhq/coffer/providers/vault"
 )
 
 // childVariable makes this binary the program: its value is the number of the
@@ -37,7 +38,9 @@ func TestMain(m *testing.M) {
 
 func child(c *countdown) int {
 	env := cli.SystemEnviron()
-	env.Seams = cli.Seams{At: c.point, Registry: providers.NewRegistry(stopping(sops.FactoryWith(sops.Options{At: c.sopsPoint}), c))}
+	env.Seams = cli.Seams{At: c.point, Registry: providers.NewRegistry(
+		stopping(sops.FactoryWith(sops.Options{At: c.sopsPoint}), c), stopping(vault.Factory(), c),
+	)}
 	code := cli.Main(context.Background(), append([]string{"coffer"}, os.Args[1:]...), cli.SystemStreams(), env)
 	fmt.Fprintf(os.Stderr, "%s%d\n", passedMark, c.n)
 	return code

@@ -35,6 +35,9 @@ func (d *driver) Powers() providers.Powers {
 	if p.Patcher != nil {
 		p.Patcher = patcher{d}
 	}
+	if p.Attributer != nil {
+		p.Attributer = attributer{d}
+	}
 	if p.Lister != nil {
 		p.Lister = lister{d}
 	}
@@ -76,6 +79,13 @@ type patcher struct{ d *driver }
 
 func (p patcher) Patch(ctx context.Context, req providers.WriteRequest) (m providers.Meta, err error) {
 	p.d.c.around("patch "+req.Path, func() { m, err = p.d.powers.Patcher.Patch(ctx, req) })
+	return m, err
+}
+
+type attributer struct{ d *driver }
+
+func (a attributer) SetAttributes(ctx context.Context, path, ifVersion string, set providers.Attributes) (m providers.Meta, err error) {
+	a.d.c.around("set attributes "+path, func() { m, err = a.d.powers.Attributer.SetAttributes(ctx, path, ifVersion, set) })
 	return m, err
 }
 

@@ -78,27 +78,30 @@ func newBench(t *testing.T, size int) *bench {
 	return b
 }
 
-// workspace writes a configuration of b.size secrets on a mount.
+// workspace writes a configuration of b.size secrets on a mount, a file an app.
 func (b *bench) workspace(mount string) string {
 	dir := b.t.TempDir()
-	var text strings.Builder
-	fmt.Fprintf(&text, "coffer {\n  project = \"peers-1a2b3c4d\"\n}\nvariable \"address\" {}\nprovider \"vault\" {\n  address = var.address\n  mount = %q\n  prefix = \"peers/\"\n}\nenvironment \"dev\" {\n  store = vault\n}\n", mount)
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	write("coffer.hcl", fmt.Sprintf("coffer {\n  project = \"peers-1a2b3c4d\"\n}\nvariable \"address\" {}\nprovider \"vault\" {\n  address = var.address\n  mount = %q\n  prefix = \"peers/\"\n}\nenvironment \"dev\" {\n  store = vault\n}\n", mount))
 	for app := range (b.size + 99) / 100 {
+		var text strings.Builder
 		fmt.Fprintf(&text, "app \"app%d\" {\n  environments = [\"dev\"]\n", app)
 		for n := range min(100, b.size-100*app) {
 			fmt.Fprintf(&text, "  secret \"s%d\" {\n    value = random_password({ length = 32 })\n  }\n", n)
 		}
 		text.WriteString("}\n")
-	}
-	if err := os.WriteFile(filepath.Join(dir, "coffer.hcl"), []byte(text.String()), 0o600); err != nil {
-		b.t.Fatal(err)
+		write(fmt.Sprintf("app%d.hcl", app), text.String())
 	}
 	return dir
 }
 
 // sample is one run of one arm.
 type sample struct {
-	wall, cpu time.Duration // cpu of a program of its own, 0 for the bare client
+	wall, cpu time.Duration
 	requests  int64
 }
 
@@ -115,7 +118,9 @@ func (b *bench) program(dir, address string, want int, name string, args ...stri
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
 		b.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, last(string(out), 2000))
 	}
-	return sample{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	s := sample{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	_, _ = fmt.Sscanf(string(out), "requests %d", &s.requests) // of the bare client
+	return s
 }
 
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
@@ -127,8 +132,8 @@ func (b *bench) applies() []row {
 		b.mount = b.server.KV()
 		b.dir = b.workspace(b.mount)
 		apply.add(b.program(b.dir, b.server.Address, 0, b.coffer, "apply", "-auto-approve"))
-		writes.add(b.bare(b.server.Address).write(b.server.KV(), b.size, false))
-		marked.add(b.bare(b.server.Address).write(b.server.KV(), b.size, true))
+		writes.add(b.bare("write", b.server.Address, b.server.KV()))
+		marked.add(b.bare("mark", b.server.Address, b.server.KV()))
 	}
 	p := newProxy(b.t, b.server.Address, false)
 	mount := b.server.KV()
@@ -142,7 +147,7 @@ func (b *bench) plans() []row {
 	plan, bare := row{name: "coffer plan, no changes, scan"}, row{name: "bare client, the same calls"}
 	for range rounds(b.size) {
 		plan.add(b.program(b.dir, b.server.Address, 0, b.coffer, "plan", "-detailed-exitcode"))
-		bare.add(b.bare(b.server.Address).scan(b.mount, b.size))
+		bare.add(b.bare("scan", b.server.Address, b.mount))
 	}
 	p := newProxy(b.t, b.server.Address, false)
 	b.program(b.dir, p.address, 0, b.coffer, "plan", "-detailed-exitcode")
@@ -160,7 +165,7 @@ func (b *bench) walks() []row {
 		p.reset()
 		plan.add(b.program(b.dir, p.address, 0, b.coffer, "plan", "-detailed-exitcode"))
 		plan.requests = p.count()
-		bare.add(b.bare(p.address).walk(b.mount, b.size))
+		bare.add(b.bare("walk", p.address, b.mount))
 	}
 	return []row{plan, bare}
 }

@@ -34,11 +34,7 @@ func table(rows []row) string {
 	var b strings.Builder
 	b.WriteString("| | wall, median (fastest, slowest) | processor time of the program | requests |\n|---|---|---|---|\n")
 	for _, r := range rows {
-		cpu := "-"
-		if median(r.cpu) > 0 {
-			cpu = seconds(median(r.cpu))
-		}
-		fmt.Fprintf(&b, "| %s | %s (%s, %s) | %s | %d |\n", r.name, seconds(median(r.wall)), seconds(slices.Min(r.wall)), seconds(slices.Max(r.wall)), cpu, r.requests)
+		fmt.Fprintf(&b, "| %s | %s (%s, %s) | %s | %d |\n", r.name, seconds(median(r.wall)), seconds(slices.Min(r.wall)), seconds(slices.Max(r.wall)), seconds(median(r.cpu)), r.requests)
 	}
 	return b.String()
 }

@@ -27,6 +27,8 @@ type Env struct {
 	Rand io.Reader
 	// Now is when a certificate or a UUID of version 7 is made.
 	Now time.Time
+	// Counts is shared by the values of one run; nil works and is slower.
+	Counts *Counts
 }
 
 // New makes a new value with the generator called name. params are the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"sync"
 
 	"github.com/cofferhq/coffer/lang"
 )
@@ -17,7 +18,7 @@ func password(p resolved, env Env) ([]byte, error) {
 	classes := lang.PasswordClasses(p)
 	length := p.int("length")
 	places := make([]int, 0, length) // the class of each character
-	counts := countPasswords(classes, length)
+	counts := env.Counts.passwords(classes, length)
 	for i := len(classes) - 1; i >= 0; i-- {
 		n, err := drawCount(env.Rand, classes[i], counts, i, length-len(places))
 		if err != nil {
@@ -40,6 +41,31 @@ func password(p resolved, env Env) ([]byte, error) {
 		out[i] = chars[n]
 	}
 	return out, nil
+}
+
+// Counts remembers how many passwords there are for given parameters, which
+// takes far longer to work out than to draw one. It holds no value and is safe
+// for concurrent use; nil remembers nothing.
+type Counts struct {
+	mu    sync.Mutex
+	known map[string][][]*big.Int
+}
+
+// passwords is countPasswords. What it returns is not changed by anybody.
+func (c *Counts) passwords(classes []lang.PasswordClass, length int) [][]*big.Int {
+	if c == nil {
+		return countPasswords(classes, length)
+	}
+	key := fmt.Sprint(length, classes)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = map[string][][]*big.Int{}
+	}
+	if c.known[key] == nil {
+		c.known[key] = countPasswords(classes, length)
+	}
+	return c.known[key]
 }
 
 // countPasswords returns how many strings of each length up to the given one

@@ -382,7 +382,8 @@ func (s crashStory) recorded(w *World) error {
 		}
 		if e.Role == state.RoleObject {
 			objects++
-			if w.Stores["memory"].Document(providers.ObjectRef{Kind: e.Location.Kind, Path: e.Location.Path}) != e.Document {
+			store := w.Stores[e.Store] // nil is one of the others, which look for themselves
+			if store != nil && store.Document(providers.ObjectRef{Kind: e.Location.Kind, Path: e.Location.Path}) != e.Document {
 				return fmt.Errorf("%s is not what the state says", e.Address)
 			}
 			continue

@@ -257,7 +257,6 @@ func TestVaultTroubles(t *testing.T) {
 				v := vaultWorld(t, server, mount, names)
 				v.token = server.TokenWith("all")
 				story.begin(v)
-				l := v.Look()
 				var writes atomic.Int64
 				v.at = func(point string) error {
 					if strings.HasPrefix(point, "before write") && writes.Add(1) == fleetSize/2 {
@@ -265,7 +264,7 @@ func TestVaultTroubles(t *testing.T) {
 					}
 					return nil
 				}
-				l = v.Look()
+				l := v.Look()
 				result, err := v.Applier(l).Apply(t.Context(), l.Plan)
 				v.at = nil
 				trouble.mend(v)

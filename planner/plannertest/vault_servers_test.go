@@ -20,6 +20,7 @@ import (
 	"github.com/cofferhq/coffer/providers/secret"
 	"github.com/cofferhq/coffer/providers/vault"
 	"github.com/cofferhq/coffer/providers/vault/vaulttest"
+	"github.com/cofferhq/coffer/state"
 )
 
 // vaultStore is one prefix of a mount on a real server, which a [World] uses as
@@ -140,6 +141,24 @@ func (v *vaultStore) unmarked() []string {
 		}
 	}
 	return list
+}
+
+// objectsStand makes sure that every object of the state is on the server as the
+// state has it.
+func (v *vaultStore) objectsStand() error {
+	p, _ := v.direct()
+	var problems []error
+	for _, e := range v.State.snapshot("test-1").Sorted() {
+		if e.Role != state.RoleObject {
+			continue
+		}
+		ref := providers.ObjectRef{Kind: e.Location.Kind, Path: e.Location.Path}
+		found, err := p.InspectObjects(context.Background(), []providers.ObjectRef{ref})
+		if err != nil || found[ref].Document != e.Document {
+			problems = append(problems, fmt.Errorf("the %s %s is not what the state says: %w", ref.Kind, ref.Path, err))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // must makes a call on a part of the API of the secret at path.
@@ -413,7 +432,7 @@ func (s vaultStory) run(t *testing.T, v *vaultStore, what string, cut func(apply
 		return false
 	}
 	after := v.everything()
-	problem := errors.Join(s.settle(v.World), s.survived(before, after, v.everything()), once(counts, v.versions()))
+	problem := errors.Join(s.settle(v.World), s.survived(before, after, v.everything()), once(counts, v.versions()), v.objectsStand())
 	if list := v.unmarked(); len(list) > 0 {
 		problem = errors.Join(problem, fmt.Errorf("%q do not carry our mark", list))
 	}

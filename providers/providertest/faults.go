@@ -253,7 +253,7 @@ func (c *faultCell) run() {
 	proxy.Reset()
 	proxy.Inject(c.fault, netfault.Match{Nth: c.nth, Times: times})
 	allocated := allocations()
-	result, err, panicked := c.safely(p)
+	result, panicked, err := c.safely(p)
 	allocated = allocations() - allocated
 	proxy.Lift()
 	proxy.Settle()
@@ -278,14 +278,14 @@ func allocations() uint64 {
 }
 
 // safely makes the call, within a time that it must not need.
-func (c *faultCell) safely(p *providers.Provider) (result string, err error, panicked string) {
+func (c *faultCell) safely(p *providers.Provider) (result, panicked string, err error) {
 	defer func() {
 		if x := recover(); x != nil {
 			panicked = fmt.Sprint(x)
 		}
 	}()
 	result, err = c.call.do(c, p)
-	return result, err, ""
+	return result, "", err
 }
 
 // context ends a call that would wait for ever.

@@ -3,11 +3,15 @@
 package vault
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +21,7 @@ import (
 	"github.com/cofferhq/coffer/providers/providertest/canary"
 	"github.com/cofferhq/coffer/providers/providertest/netfault"
 	"github.com/cofferhq/coffer/providers/secret"
+	"github.com/cofferhq/coffer/providers/vault/signin"
 	"github.com/cofferhq/coffer/providers/vault/vaulttest"
 )
 
@@ -115,4 +120,105 @@ func TestFaults(t *testing.T) {
 	h := p.faults()
 	h.Direct = p.open(t, p.Address, 0)
 	providertest.Faults(t, h)
+}
+
+// TestFaultsWhileSigningIn lets the sign-in of each kind fail: no error, no log
+// and no other host ever gets what it signs in with.
+func TestFaultsWhileSigningIn(t *testing.T) {
+	p := newPlace(t, vaulttest.Start(t, vaulttest.Options{NoAudit: true}))
+	p.Policy("kv", policyFor(p.mount, ""))
+	const password = "pW7rXk2ZqT9vLm4NhB8sYd3J"
+	p.Must(http.MethodPost, "sys/auth/userpass", map[string]string{"type": "userpass"})
+	p.Must(http.MethodPost, "auth/userpass/users/alice", map[string]any{"password": password, "token_policies": []string{"kv"}})
+	role := appRole(t, p.Server, "suite", "kv")
+	hidden := []canary.Canary{canary.Of("password", []byte(password), true)}
+	secretID, err := reflect.ValueOf(role.Config).Elem().FieldByName("SecretID").Interface().(providers.Credential).Value(t.Context())
+	must(t, err)
+	must(t, secretID.Expose(func(b []byte) error {
+		hidden = append(hidden, canary.Of("secret_id", bytes.Clone(b), true))
+		return nil
+	}))
+	var user signin.Block
+	config, err := user.DecodeBlock([]string{"userpass"})
+	must(t, err)
+	fields := reflect.ValueOf(config).Elem()
+	fields.FieldByName("Username").SetString("alice")
+	fields.FieldByName("Password").Set(reflect.ValueOf(plainCredential(password)))
+	finder, cells := canary.NewFinder(hidden...), 0
+	for _, block := range []signin.Block{role, user} {
+		for _, f := range netfault.Faults() {
+			for nth := 1; nth <= 2; nth++ { // the sign-in, and what comes after it
+				cells++
+				p.signInUnder(t, f, nth, block, finder)
+			}
+		}
+	}
+	t.Logf("%d cells", cells)
+}
+
+func (p *place) signInUnder(t *testing.T, f netfault.Fault, nth int, block signin.Block, finder *canary.Finder) {
+	t.Helper()
+	var sink bytes.Buffer
+	after := time.Duration(0)
+	if f.Endless {
+		after = 300 * time.Millisecond
+	}
+	before := len(p.proxy.Elsewhere())
+	signedIn := func(c *Config) { c.Token, c.Auth = providers.Credential{}, []signin.Block{block} }
+	driver := providers.New("suite", p.open(t, p.proxy.Address(f), after, signedIn), providers.Options{
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		Log:   slog.New(slog.NewJSONHandler(&sink, &slog.HandlerOptions{Level: slog.LevelDebug - 4})),
+	})
+	p.proxy.Inject(f, netfault.Match{Nth: nth, Times: 2})
+	_, err := driver.Inspect(t.Context(), []string{"sign/in"})
+	p.proxy.Lift()
+	p.proxy.Settle()
+	fmt.Fprintf(&sink, "%v %+v %#v", err, err, err)
+	var e *providers.Error
+	var partial *providers.PartialError
+	switch {
+	case err == nil:
+	case errors.As(err, &partial):
+		err = partial.Paths["sign/in"]
+		fmt.Fprintf(&sink, "%v", err)
+	case !errors.As(err, &e):
+		t.Errorf("%s at request %d, %s: not typed: %v", f.Name, nth, block.Method, err)
+	case f.Person && e.Hint == "":
+		t.Errorf("%s at request %d, %s: no next step: %v", f.Name, nth, block.Method, err)
+	}
+	for _, hit := range finder.Find(sink.Bytes()) {
+		t.Errorf("%s at request %d, %s: in the error or log: %v", f.Name, nth, block.Method, hit)
+	}
+	for _, a := range p.proxy.Elsewhere()[before:] {
+		t.Errorf("%s, %s: another host got %s %s with %v", f.Name, block.Method, a.Method, a.Path, a.Credentials)
+	}
+	if _, err := providers.New("suite", p.open(t, p.proxy.URL, 0, signedIn), providers.Options{}).Inspect(t.Context(), []string{"sign/in"}); err != nil {
+		t.Errorf("%s at request %d, %s: afterwards: %v", f.Name, nth, block.Method, err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFaultsWithoutTheScan is the suite on a server that offers what HashiCorp
+// Vault does: folders are walked, and each secret is asked for.
+func TestFaultsWithoutTheScan(t *testing.T) {
+	p := newPlace(t, vaulttest.Start(t, vaulttest.Options{NoAudit: true}))
+	plain := newProxy(t, p.Address)
+	plain.on(noScan)
+	p.proxy = netfault.New(t, plain.URL, netfault.Options{Class: p.class})
+	must(t, os.WriteFile(p.ca, p.proxy.CA, 0o600))
+	h := p.faults()
+	h.Direct = p.open(t, p.Address, 0)
+	h.Object = nil
+	// A walk goes through all that the suite has written, so it has a few faults.
+	report := providertest.VerifyFaults(t.Context(), h,
+		"refused", "answer dropped", "429", "502", "404 of a gateway", "truncated JSON", "HTML sign-in page", "redirect to another host")
+	for _, failure := range report.Failures {
+		t.Error(failure)
+	}
 }

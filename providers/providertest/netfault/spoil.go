@@ -141,7 +141,7 @@ func (x *exchange) flood() {
 	}
 }
 
-// bomb sends a gigabyte of JSON in about a megabyte of gzip (RFC 1952, 2.2: a
+// bomb sends 256 MiB of JSON in about a quarter of a megabyte of gzip (RFC 1952, 2.2: a
 // file is a row of members).
 func (x *exchange) bomb() {
 	member := func(text []byte) []byte {
@@ -156,7 +156,7 @@ func (x *exchange) bomb() {
 	x.w.WriteHeader(http.StatusOK)
 	_, _ = x.w.Write(member([]byte(`{"data":{"keys":["`)))
 	chunk := member(bytes.Repeat([]byte("a"), 1<<20))
-	for range 1 << 10 {
+	for range floodSize >> 20 {
 		n, err := x.w.Write(chunk)
 		x.sent += int64(n)
 		if err != nil {
@@ -189,8 +189,8 @@ func garbage() []byte {
 // duplicate writes every key of the outermost object twice, with one value.
 func duplicate(body []byte) []byte {
 	text := strings.TrimSpace(string(body))
-	inner, ok := strings.CutPrefix(text, "{")
-	if inner, ok = strings.CutSuffix(inner, "}"); !ok || strings.TrimSpace(inner) == "" {
+	inner, ok := strings.CutPrefix(strings.TrimSuffix(text, "}"), "{")
+	if !ok || strings.TrimSpace(inner) == "" {
 		return []byte(`{"data":null,"data":null}`)
 	}
 	return []byte("{" + inner + "," + inner + "}")
