@@ -115,6 +115,20 @@ func errorAt(rng hcl.Range, summary, format string, args ...any) *hcl.Diagnostic
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: &rng}
 }
 
+// WrittenSecret is the Extra of a diagnostic about a secret that is written in
+// the configuration itself: whoever prints it does not print that place.
+type WrittenSecret struct{}
+
+// HidesSource is asked by whoever prints source text.
+func (WrittenSecret) HidesSource() bool { return true }
+
+// writtenSecret is errorAt for a place that holds a secret.
+func writtenSecret(rng hcl.Range, format string, args ...any) *hcl.Diagnostic {
+	d := errorAt(rng, "A secret written in the configuration", format, args...)
+	d.Extra = WrittenSecret{}
+	return d
+}
+
 func warningAt(rng hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
 	d := errorAt(rng, summary, format, args...)
 	d.Severity = hcl.DiagWarning

@@ -136,8 +136,12 @@ func (t decodeTarget) field(name string) reflect.Value {
 }
 
 func (d *providerDecoder) report(at hcl.Range, summary, format string, args ...any) {
+	d.add(errorAt(at, summary, format, args...))
+}
+
+func (d *providerDecoder) add(diag *hcl.Diagnostic) {
 	if len(d.diags) < maxFindings {
-		d.diags = append(d.diags, errorAt(at, summary, format, args...))
+		d.diags = append(d.diags, diag)
 	}
 }
 
@@ -248,9 +252,9 @@ func (d *providerDecoder) argument(arg argument, t decodeTarget) {
 func (d *providerDecoder) credentialArgument(arg argument, field reflect.Value, plain bool) {
 	source := arg.source
 	if arg.text != nil && !plain {
-		d.report(*arg.text, "A secret written in the configuration",
+		d.add(writtenSecret(*arg.text,
 			"%s is a secret: write where it comes from, never the secret itself: %s = from_env(\"%s_%s\"), or from_file(), from_dotenv() or from_sops(). A variable is plain text too.",
-			arg.name, arg.name, strings.ToUpper(d.provider), strings.ToUpper(arg.name))
+			arg.name, arg.name, strings.ToUpper(d.provider), strings.ToUpper(arg.name)))
 		return
 	}
 	if source == nil {

@@ -30,7 +30,7 @@ func (b *sourceBuilder) build(expr hclsyntax.Expression) *Source {
 	case source == nil || !source.onlyText():
 		return source
 	case !b.plainText:
-		b.scope.report(errorAt(expr.Range(), "A secret written in the configuration",
+		b.scope.report(writtenSecret(expr.Range(),
 			"A value is where a secret comes from, never the secret itself. Use a generator such as random_password(), from_env(\"NAME\") or another from_ function, manual() to write it later with coffer secret set, or public(\"…\") for text that is no secret."))
 		return nil
 	case source.Kind == Literal:

@@ -30,7 +30,7 @@ func DiagnosticsText(w io.Writer, ds hcl.Diagnostics, files map[string]*hcl.File
 			p.line(2, solid(Faint, r))
 		}
 		if d.Subject != nil {
-			snippet(p, d.Subject, files[d.Subject.Filename])
+			snippet(p, d, files[d.Subject.Filename])
 		}
 		p.paragraphs(2, Plain, pd.Detail)
 	}
@@ -57,14 +57,18 @@ func PlanDiagnostic(d *hcl.Diagnostic) planner.Diagnostic {
 }
 
 // snippet shows the first line of r with carets under it. A long line is cut
-// to a window around the place.
-func snippet(p *page, r *hcl.Range, f *hcl.File) {
+// to a window around the place, and what is said to be a secret is not shown.
+func snippet(p *page, d *hcl.Diagnostic, f *hcl.File) {
+	r := d.Subject
 	if f == nil {
 		return
 	}
 	before, subject, after, ok := sourceLine(f.Bytes, r)
 	if !ok {
 		return
+	}
+	if hides, ok := d.Extra.(interface{ HidesSource() bool }); ok && hides.HidesSource() {
+		subject, after = "(not shown)", ""
 	}
 	number := strconv.Itoa(r.Start.Line)
 	room := max(p.width-2-len(number)-3, 20)
