@@ -70,7 +70,7 @@ type Applier struct {
 	SkipConflicts bool
 	// Saved is true for a plan that was loaded: open intents refuse it.
 	Saved       bool
-	Parallelism int // 0 is 10
+	Parallelism int // units at once; 0 is what the stores allow, at least 10
 }
 
 // Result is what became of a plan.

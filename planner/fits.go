@@ -13,6 +13,7 @@ import (
 // stillFits looks again at everything the plan is about and refuses what is no
 // longer as it was: another live version, another entry, another configuration.
 func (r *run) stillFits(ctx context.Context) error {
+	swapped := r.swapped(ctx)
 	live, err := r.lookAgain(ctx)
 	if err != nil {
 		return err
@@ -26,7 +27,7 @@ func (r *run) stillFits(ctx context.Context) error {
 	var refused []ChangeResult
 	gone := map[Key]bool{}
 	for _, c := range r.changes {
-		if err := cmp.Or(r.fits(c, live), notAsked[c.Key()]); err != nil {
+		if err := cmp.Or(swapped[c.Location.Provider], r.fits(c, live), notAsked[c.Key()]); err != nil {
 			refused = append(refused, ChangeResult{Change: c, Err: err})
 			gone[c.Key()] = true
 		}
@@ -44,6 +45,32 @@ func (r *run) stillFits(ctx context.Context) error {
 	}
 	r.drop(gone)
 	return r.prepareSteps(live)
+}
+
+// swapped asks every store that is to be changed again who it is, and returns
+// why nothing may be written where the answer is another than the plan's: a
+// person may have read the plan for an hour.
+func (r *run) swapped(ctx context.Context) map[string]error {
+	found := map[string]error{}
+	asked := map[string]bool{}
+	for _, c := range r.changes {
+		ref := c.Location.Provider
+		store := r.Stores[ref]
+		if store == nil || asked[ref] {
+			continue
+		}
+		asked[ref] = true
+		identity, incarnation, err := store.WhoNow(ctx)
+		switch {
+		case err != nil:
+			found[ref] = fmt.Errorf("who is behind provider %s cannot be told any more: %w", ref, err)
+		case identity != store.Identity:
+			found[ref] = fmt.Errorf("provider %s is another instance than the one that was planned against: it was %q, now it is %q", ref, store.Identity, identity)
+		case store.Incarnation != "" && incarnation != store.Incarnation:
+			found[ref] = fmt.Errorf("what provider %s keeps secrets in is not the one that was planned against: it was %q, now it is %q", ref, store.Incarnation, incarnation)
+		}
+	}
+	return found
 }
 
 // fallWith adds to gone all that depends on what is in it, with the reason.

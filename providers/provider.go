@@ -120,6 +120,19 @@ func (p *Provider) Identity(ctx context.Context) (string, error) {
 	return take(p, func(e *prefetched) **early[string] { return &e.identity }, func() (string, error) { return p.askIdentity(ctx) })
 }
 
+// WhoNow asks anew who the instance is and, where there is a container, which
+// one: time has passed since [Provider.Identity], and something else may answer
+// at the same address.
+func (p *Provider) WhoNow(ctx context.Context) (identity, incarnation string, err error) {
+	if identity, err = p.askIdentity(ctx); err != nil {
+		return "", "", err
+	}
+	if incarnation, err = p.askIncarnation(ctx); err != nil {
+		return "", "", err
+	}
+	return identity, incarnation, nil
+}
+
 func (p *Provider) askIdentity(ctx context.Context) (string, error) {
 	var id string
 	err := p.do(ctx, call{op: "identity", pure: true}, func(ctx context.Context) (err error) {
@@ -320,6 +333,9 @@ func (p *Provider) Incarnation(ctx context.Context) (string, error) {
 }
 
 func (p *Provider) askIncarnation(ctx context.Context) (string, error) {
+	if p.powers.Incarnator == nil {
+		return "", nil
+	}
 	if p.powers.Incarnator == nil {
 		return "", nil
 	}

@@ -1,4 +1,4 @@
-//go:build servers && failing
+//go:build servers
 
 package plannertest
 
