@@ -24,17 +24,26 @@ func (r *run) walk(ctx context.Context) {
 	}
 	for _, phase := range [][]int{making, deleting} {
 		units, graph := r.units(phase)
-		limit := r.Parallelism
-		if limit <= 0 {
-			limit = 10
-		}
-		graph.Walk(ctx, limit, func(n int) { r.unit(ctx, units[n]) })
+		graph.Walk(ctx, r.limit(), func(n int) { r.unit(ctx, units[n]) })
 	}
 	for _, s := range r.steps { // what a cancel left unvisited
 		if r.results[s.change.Key()] == nil {
 			r.skip(s, "interrupted before it began")
 		}
 	}
+}
+
+// limit is how many units are under way at once. Each store keeps to a limit of
+// its own, so that this only bounds what waits for them.
+func (r *run) limit() int {
+	if r.Parallelism > 0 {
+		return r.Parallelism
+	}
+	limit := 10
+	for _, s := range r.Stores {
+		limit = max(limit, s.Concurrency())
+	}
+	return limit
 }
 
 // unit carries out one unit. A cancelled run starts no unit, and a unit that

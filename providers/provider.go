@@ -336,9 +336,6 @@ func (p *Provider) askIncarnation(ctx context.Context) (string, error) {
 	if p.powers.Incarnator == nil {
 		return "", nil
 	}
-	if p.powers.Incarnator == nil {
-		return "", nil
-	}
 	var made string
 	err := p.do(ctx, call{op: "identity", pure: true}, func(ctx context.Context) (err error) {
 		made, err = p.powers.Incarnator.Incarnation(ctx)

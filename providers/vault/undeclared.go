@@ -12,6 +12,9 @@ import (
 	"github.com/cofferhq/coffer/providers/vault/acl"
 )
 
+// mostPolicies bounds how many policies one audit reads.
+const mostPolicies = 10_000
+
 // shownRules is how many rules of one policy are quoted.
 const shownRules = 2
 
@@ -27,6 +30,11 @@ func (d *Driver) UndeclaredAccess(ctx context.Context, managed []providers.Manag
 	names, err := d.listPolicies(ctx)
 	if err != nil {
 		return nil, err
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > mostPolicies {
+		return nil, providers.Errorf(providers.Invalid, "the server names %d policies, and at most %d are looked through", len(names), mostPolicies)
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
 		return name == "root" || slices.Contains(d.config.KnownPolicies, name) || slices.Contains(declared, providers.ObjectRef{Kind: KindPolicy, Path: name})
