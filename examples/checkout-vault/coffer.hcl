@@ -7,14 +7,10 @@ coffer {
   }
 }
 
-variable "vault_addr" {
-  default = "http://127.0.0.1:8200"
-}
-
 provider "vault" {
-  address = var.vault_addr
-  mount   = "shop"
-  prefix  = "payments/" # nothing outside it is listed, searched or granted
+  # the address is VAULT_ADDR, the token VAULT_TOKEN
+  mount  = "shop"
+  prefix = "payments/" # nothing outside it is listed, searched or granted
 
   known_policies = ["coffer-apply"] # reads what its comments say; others are drift
 }

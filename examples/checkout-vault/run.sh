@@ -10,7 +10,7 @@ example="$(cd "$(dirname "$0")" && pwd)"
 coffer="${COFFER:-coffer}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-export HOME="$work/home" XDG_CONFIG_HOME="$work/home/.config" COFFER_VAR_vault_addr="$VAULT_ADDR"
+export HOME="$work/home" XDG_CONFIG_HOME="$work/home/.config"
 unset SOPS_AGE_KEY SOPS_AGE_KEY_FILE COFFER_STATE COFFER_FINGERPRINT_KEY VAULT_NAMESPACE
 mkdir -p "$HOME" "$work/shop"
 cd "$work/shop"

@@ -42,6 +42,37 @@ func TestMastodonRunsToTheEnd(t *testing.T) {
 	}
 }
 
+// The day on the page about Vault goes as it says, word for word but for the
+// server's address.
+func TestStoryOfThePageAboutVault(t *testing.T) {
+	server := vaulttest.Start(t, vaulttest.Options{})
+	server.Must("POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	page, err := os.ReadFile("../../docs/providers/vault.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, story, _ := strings.Cut(string(page), "## A day with it")
+	story, _, _ = strings.Cut(story, "\n## ")
+	script := "coffer() { \"$COFFER\" \"$@\"; echo \"exit $?\"; }\n"
+	for _, block := range strings.Split(story, "```sh\n")[2:] { // the first starts the server
+		commands, _, _ := strings.Cut(block, "```")
+		script += commands
+	}
+	script = strings.NewReplacer("http://127.0.0.1:8200", server.Address, "TOKEN=root", "TOKEN="+server.RootToken, "Token: root", "Token: "+server.RootToken).Replace(script)
+	out := newPlace(t).run(filepath.Dir(examples), nil, "bash", "-c", script)
+	for _, want := range []string{
+		"No changes. 13 secrets unchanged", "Changed outside (1)", "exit 2", "Nothing changed outside: 13 secrets unchanged",
+		"1 rotated", `read by vault_approle("checkout-production")`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q", want)
+		}
+	}
+	if strings.Contains(out, "exit 1") || t.Failed() {
+		t.Errorf("the story goes:\n%s", out)
+	}
+}
+
 // The day with Vault, on a real OpenBao, leaves nothing behind on this machine.
 func TestCheckoutVault(t *testing.T) {
 	server := vaulttest.Start(t, vaulttest.Options{})
