@@ -19,14 +19,18 @@ func (r *run) intents() []state.Record {
 		if s.landedBefore() { // on record first: the new intent takes the place of the old
 			e := s.before.Next.Clone()
 			e.Version, e.Created, e.Envelope = s.live.Version(), s.live.Meta.Created, s.live.Meta.Envelope
-			records = append(records, state.Record{Kind: state.RecordEntry, Location: s.loc, Entry: e})
+			e.Document = s.live.document() // it may not have come to the wanted one
+			records = append(records, state.Record{Kind: state.RecordEntry, Location: s.loc, Entry: e, At: started})
 		}
 		rec := state.Record{
-			Kind: state.RecordIntent, Location: s.loc,
+			Kind: state.RecordIntent, Location: s.loc, At: started,
 			Intent: &state.Intent{Op: s.op, Action: string(s.change.Action), Base: s.change.VersionFrom, Started: started, Next: s.next},
 		}
 		if s.writes() {
 			rec.Intent.Promised = s.store.NextVersion(s.change.VersionFrom)
+		}
+		if s.isObject() && s.res != nil && s.change.VersionFrom == "" {
+			rec.Intent.Begins = s.res.Begins
 		}
 		if s.next == nil && s.old == nil { // an orphan: nothing else says what it is
 			rec.Entry = &state.Entry{Address: s.change.Address, Location: s.loc, Store: s.change.Location.Provider, Role: s.change.Role}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -299,7 +300,7 @@ func (r *run) save(ctx context.Context) error {
 		return r.Stores[ref] == nil && r.Stores.ByIdentity(identity) != nil
 	})
 	for ref, s := range r.Stores {
-		if s.Identity != "" {
+		if s.Identity != "" && !strings.HasPrefix(s.Identity, unreached) {
 			r.Snapshot.Providers[ref] = s.Identity
 		}
 	}

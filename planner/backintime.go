@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cofferhq/coffer/state"
@@ -18,7 +19,16 @@ const coarse = time.Second
 func wentBack(e *state.Entry, o *Observation) bool {
 	made := o.Meta.Created
 	return e.Role != state.RoleObject && o.Err == nil && o.Exists && !made.IsZero() && !e.Created.IsZero() &&
-		made.Before(e.Created.Truncate(coarse))
+		made.Before(e.Created.Truncate(coarse)) && !countedOn(e.Version, o.Version())
+}
+
+// countedOn reports whether a store that counts its versions went on since the
+// recorded one: then its data is newer, and only its clock is behind, as after
+// another node took over.
+func countedOn(recorded, live string) bool {
+	was, err := strconv.ParseUint(recorded, 10, 64)
+	now, liveErr := strconv.ParseUint(live, 10, 64)
+	return err == nil && liveErr == nil && now > was
 }
 
 // setBack is a store of which some secrets are older than the state knows them.

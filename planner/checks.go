@@ -62,12 +62,13 @@ func checkFacts(d *Desired, s *state.Snapshot, p *Plan, now time.Time) lang.Chec
 }
 
 // Guard says how many confirmations a plan needs: the number of live secrets
-// it deletes and of those it gives new values, where that is more than
-// max(1, 10 %) of what is live; 0 where none is needed.
+// and objects it deletes and of those it gives new values, where that is more than
+// max(1, 10 %) of the live secrets; 0 where none is needed. One secret and the
+// policy that goes with it are no mass of either.
 func (p *Plan) Guard() (deletes, rotations int) {
 	deletes, rotations = p.Counts()
 	limit := max(1, p.Live/10)
-	if deletes <= limit {
+	if objects := p.deletedObjects(); objects <= limit && deletes-objects <= limit {
 		deletes = 0
 	}
 	if rotations <= limit {
@@ -80,10 +81,7 @@ func (p *Plan) Guard() (deletes, rotations int) {
 // confirms, dropped fields among them, and new values of live secrets.
 func (p *Plan) Counts() (deletes, rotations int) {
 	for _, c := range p.Changes {
-		if c.Role == state.RoleObject {
-			continue
-		}
-		if c.Action == Delete && !c.Confirmed && c.Reason != ReasonMoved || dropsField(&c) {
+		if c.asksToDelete() || dropsField(&c) {
 			deletes++
 		}
 		if c.NewValue && c.Role == state.RolePrimary {
@@ -91,6 +89,22 @@ func (p *Plan) Counts() (deletes, rotations int) {
 		}
 	}
 	return deletes, rotations
+}
+
+func (p *Plan) deletedObjects() int {
+	n := 0
+	for i := range p.Changes {
+		if c := &p.Changes[i]; c.Role == state.RoleObject && c.asksToDelete() {
+			n++
+		}
+	}
+	return n
+}
+
+// asksToDelete reports whether c is a delete that no block confirms. What a
+// provider has for others (a grant goes with its policy) is not asked for apart.
+func (c *Change) asksToDelete() bool {
+	return c.Action == Delete && !c.Confirmed && c.Reason != ReasonMoved && c.Address.Provider == ""
 }
 
 func dropsField(c *Change) bool {
@@ -105,20 +119,31 @@ func dropsField(c *Change) bool {
 // GuardError says which confirmation is missing.
 type GuardError struct {
 	Deletes, Rotations int // what the plan does; 0 where it needs no confirmation
+	Objects            int // how many of Deletes are no secrets
 }
 
 func (e *GuardError) Error() string {
 	if e.Deletes > 0 {
-		return fmt.Sprintf("the plan deletes %d secrets, more than a tenth of what is live: confirm it with -confirm-deletes %d", e.Deletes, e.Deletes)
+		return fmt.Sprintf("the plan deletes %s, more than a tenth of what is live: confirm it with -confirm-deletes %d", e.deletes(), e.Deletes)
 	}
 	return fmt.Sprintf("the plan makes new values for %d secrets, more than a tenth of what is live: confirm it with -confirm-rotations %d", e.Rotations, e.Rotations)
+}
+
+func (e *GuardError) deletes() string {
+	switch e.Objects {
+	case 0:
+		return fmt.Sprintf("%d secrets", e.Deletes)
+	case e.Deletes:
+		return fmt.Sprintf("%d policies and other objects", e.Objects)
+	}
+	return fmt.Sprintf("%d secrets and %d policies and other objects", e.Deletes-e.Objects, e.Objects)
 }
 
 // Confirm checks the numbers that a person gave against the plan.
 func (p *Plan) Confirm(deletes, rotations int) error {
 	wantDeletes, wantRotations := p.Guard()
 	if wantDeletes > 0 && wantDeletes != deletes {
-		return &GuardError{Deletes: wantDeletes}
+		return &GuardError{Deletes: wantDeletes, Objects: p.deletedObjects()}
 	}
 	if wantRotations > 0 && wantRotations != rotations {
 		return &GuardError{Rotations: wantRotations}

@@ -123,12 +123,12 @@ const (
 func (x *differ) whose(marks bool, o *Observation) whose {
 	mark := o.Attributes().Mark
 	switch {
-	case !marks, mark.Project == x.d.Project:
-		return ours
-	case mark.Project == "":
+	case mark.Project != "" && mark.Project != x.d.Project:
+		return anothers
+	case mark.Project == "" && marks:
 		return nobodys
 	}
-	return anothers
+	return ours
 }
 
 // owner says whose it is that lies at f's place. What has no room for a mark is
@@ -139,6 +139,9 @@ func (x *differ) owner(f *facts) whose {
 			return ours
 		}
 		return nobodys
+	}
+	if f.store.Shared && !f.store.marks && !f.recorded() && !f.r.IsObject() {
+		return nobodys // others write beside us, and nothing tells whose it is
 	}
 	return x.whose(f.store.marks, &f.o)
 }

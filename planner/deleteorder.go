@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner/dag"
@@ -14,8 +15,9 @@ func (x *differ) objectsLast() {
 	if !slices.ContainsFunc(x.plan.Changes, func(c Change) bool { return c.Action == Delete && c.Role == state.RoleObject }) {
 		return
 	}
-	users := map[string][]Key{} // deletes, by what they were made of
-	all := map[string][]Key{}   // by provider
+	x.plan.Changes = slices.DeleteFunc(x.plan.Changes, func(c Change) bool { return x.holdsOn(&c) })
+	users := map[addr.Location][]*Change{} // deletes, by what they were made of
+	all := map[string][]Key{}              // by provider
 	for i := range x.plan.Changes {
 		c := &x.plan.Changes[i]
 		if c.Action != Delete {
@@ -25,23 +27,42 @@ func (x *differ) objectsLast() {
 		all[loc.Provider] = append(all[loc.Provider], c.Key())
 		if e := x.s.Entries[loc]; e != nil {
 			for _, need := range e.Needs {
-				users[loc.Provider+"\x00"+need] = append(users[loc.Provider+"\x00"+need], c.Key())
+				kind, path, _ := strings.Cut(need, " ")
+				at := x.shared(addr.Location{Provider: loc.Provider, Kind: kind, Path: path})
+				users[at] = append(users[at], c)
 			}
 		}
 	}
-	x.plan.Changes = slices.DeleteFunc(x.plan.Changes, func(c Change) bool { return x.holdsOn(&c) })
 	for i := range x.plan.Changes {
 		c := &x.plan.Changes[i]
-		if c.Action != Delete || c.Role != state.RoleObject {
+		if c.Action != Delete && c.Action != Forget || c.Role != state.RoleObject {
 			continue
 		}
 		loc := x.locationOf(c)
-		c.DependsOn = append(c.DependsOn, users[loc.Provider+"\x00"+objectKey(loc)]...)
-		if e := x.s.Entries[loc]; e != nil && e.Holds {
+		for _, user := range users[x.shared(loc)] {
+			c.DependsOn = append(c.DependsOn, user.Key()) // our mark, too, stays until then
+			user.Confirmed = user.Confirmed || c.Confirmed && x.isBinding(x.locationOf(user))
+		}
+		if e := x.s.Entries[loc]; e != nil && e.Holds && c.Action == Delete {
 			c.DependsOn = slices.DeleteFunc(slices.Clone(all[loc.Provider]), func(k Key) bool { return k == c.Key() })
 		}
 	}
 	x.breakCircles()
+}
+
+// shared is a location for every provider that has the same objects.
+func (x *differ) shared(loc addr.Location) addr.Location {
+	if store := x.stores.ByIdentity(loc.Provider); store != nil {
+		return store.shared(loc.Kind, loc.Path)
+	}
+	return loc
+}
+
+// isBinding reports whether an object is no more than a tie between two others,
+// so that the block that confirms the end of one confirms its own.
+func (x *differ) isBinding(loc addr.Location) bool {
+	o := x.live.At(loc).Object
+	return o != nil && o.NoMark && !o.Kept
 }
 
 // breakCircles gives up the order of deletes that wait for each other: only a

@@ -31,6 +31,11 @@ type Resource struct {
 	Document string
 	Covers   []addr.Address
 	Reads    string
+	// Begins are the documents that a create of an object passes through before
+	// it has Document.
+	Begins []string
+	// By are the blocks that bring an object along: a role its bindings.
+	By []addr.Address
 	// Holds: all secrets of the store lie in this object.
 	Holds   bool
 	Class   string
@@ -76,7 +81,8 @@ type Desired struct {
 
 	byAddress  map[addr.Address]*Resource
 	byLocation map[addr.Location]*Resource
-	patches    map[string]bool // stores that can change one field alone, by reference
+	shared     map[addr.Location]*compiled // objects, by what their providers share
+	patches    map[string]bool             // stores that can change one field alone, by reference
 }
 
 // At returns the resource of an address, nil where there is none.
@@ -100,7 +106,7 @@ func Desire(cfg *lang.Config, stores Stores) (*Desired, []Diagnostic) {
 			Environments: slices.Sorted(maps.Keys(cfg.Environments)),
 			Resources:    make([]*Resource, 0, n),
 			byAddress:    make(map[addr.Address]*Resource, n), byLocation: make(map[addr.Location]*Resource, n),
-			patches: map[string]bool{},
+			patches: map[string]bool{}, shared: map[addr.Location]*compiled{},
 		},
 		objects: map[addr.Location]*compiled{},
 	}

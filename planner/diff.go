@@ -205,8 +205,8 @@ func (x *differ) selection() []bool {
 	selected := make([]bool, len(x.d.Resources))
 	for i := len(x.d.Resources) - 1; i >= 0; i-- { // dependants come last
 		r := x.d.Resources[i]
-		if !selected[i] && !x.matches(r.Address) {
-			continue
+		if !selected[i] && !x.matches(r.Address) && (x.excluded(r.Address) || !slices.ContainsFunc(r.By, x.matches)) {
+			continue // an object goes along with the block that brings it
 		}
 		selected[i] = true
 		for _, need := range r.Needs {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner/fingerprint"
@@ -87,7 +86,7 @@ func (x *differ) driftOf(e *state.Entry, store *Store, verified Verified) []Drif
 	}
 	drift.VersionLive, drift.ChangedAt, drift.ChangedBy = o.Version(), o.Meta.Created, o.Meta.ChangedBy
 	if o.Meta.IsDeleted() {
-		return one(drift, DriftMissing, "deleted, and kept by the platform until %s", o.Meta.Purged.UTC().Format(time.RFC3339))
+		return one(drift, DriftMissing, "deleted, and kept by the platform%s", keptUntil(&o))
 	}
 	if e.Role == state.RoleObject {
 		return x.objectDrift(drift, e, store, &o)

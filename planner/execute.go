@@ -211,9 +211,9 @@ func (r *run) alone(ctx context.Context, s *step) {
 	}
 	var res providers.Result
 	switch c := s.change; {
-	case c.Action == Restore && s.live.Meta.IsDeleted():
+	case s.live.Meta.IsDeleted() && (c.Action == Restore || s.writes()):
 		res.Meta, res.Err = s.store.Undelete(ctx, s.loc.Path)
-		if res.Err == nil && (s.sets() || c.From != nil) {
+		if res.Err == nil && s.writes() {
 			s.live.Meta = res.Meta
 			res = r.write(ctx, s, res.Meta.Version)
 		} else if res.Err == nil && s.store.KeepsAttributes() {
@@ -325,7 +325,7 @@ func (r *run) audit(ctx context.Context, s *step, action string) error {
 // promise journals versions that a driver knows before its effect.
 func (r *run) promise(loc addr.Location) providers.Promise {
 	return func(ctx context.Context, versions map[string]string) error {
-		rec := state.Record{Kind: state.RecordPromise, Versions: versions, Location: addr.Location{Provider: loc.Provider, Kind: addr.KindSecret}}
+		rec := state.Record{Kind: state.RecordPromise, Versions: versions, Location: addr.Location{Provider: loc.Provider, Kind: addr.KindSecret}, At: r.Now().UTC()}
 		if err := r.Session.Append(ctx, rec); err != nil {
 			return err
 		}

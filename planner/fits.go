@@ -110,7 +110,7 @@ func (r *run) lookAgain(ctx context.Context) (*Live, error) {
 		}
 	}
 	refresher := &Refresher{Stores: r.Stores, Wait: noWait}
-	return refresher.inspect(ctx, some)
+	return refresher.inspect(ctx, some, r.Snapshot)
 }
 
 // fits compares one change with what is there now.

@@ -76,7 +76,7 @@ func (l *leaving) change(action Action, reason Reason, format string, args ...an
 	if l.o.Exists && l.o.Err == nil {
 		c.VersionFrom = l.o.Version()
 	}
-	if l.e.Role == state.RoleObject {
+	if l.isObject() {
 		c.Before = l.o.document()
 	}
 	return c
@@ -105,20 +105,18 @@ func (l *leaving) decide() *Change {
 	switch {
 	case !l.o.Exists:
 		return l.change(Forget, reason, "not there any more")
-	case l.o.Meta.IsDeleted():
+	case l.o.Meta.IsDeleted() && !l.o.Meta.Remains: // else a delete finishes it
 		return l.change(Forget, reason, "deleted already")
-	case l.owner() == nobodys && unmarked && !forget:
+	case l.isObject():
+		return l.object(ourWrite)
+	case x.whose(l.facts.marks, &l.o) == nobodys && unmarked && !forget:
 		return l.unmarked()
-	case l.owner() != ours, l.anothersMark():
+	case x.whose(l.facts.marks, &l.o) != ours, l.anothersMark():
 		return l.change(Forget, reason, "what is there is marked as something else")
 	}
 	changed := versionDiffers(e, &l.o) && !ourWrite && !opIsOurs(l.o.Meta.OpID, x.d.Project)
-	if e.Role == state.RoleObject {
-		changed = false
-	}
 	if changed && !e.AcceptsOutside && !forget && !x.settles(e.Address, SettleAccept) {
-		return l.change(Conflict, ReasonChangedOutside, "%s: `coffer accept %s` and delete it then, or forget it with a removed block and destroy = false",
-			whoWhen(&l.o), quoteArg(e.Address))
+		return l.changedOutside()
 	}
 	if changed && x.settles(e.Address, SettleAccept) {
 		return l.change(Adopt, ReasonChangedOutside, "%s", whoWhen(&l.o))
@@ -126,6 +124,20 @@ func (l *leaving) decide() *Change {
 	if forget {
 		return l.change(Forget, ReasonRemoved, "stays where it is")
 	}
+	return l.delete(reason)
+}
+
+func (l *leaving) changedOutside() *Change {
+	a, way := quoteArg(l.e.Address), "a removed block and destroy = false"
+	if l.isObject() && (l.e.Address.App != "" || l.e.Address.Provider != "") {
+		way = "`coffer state rm " + a + "`" // no block can name it
+	}
+	return l.change(Conflict, ReasonChangedOutside, "%s: `coffer accept %s` and delete it then, or forget it with %s", whoWhen(&l.o), a, way)
+}
+
+// delete is the change, or a diagnostic where protection forbids it.
+func (l *leaving) delete(reason Reason) *Change {
+	e, x := l.e, l.x
 	if (e.Protect || l.o.Attributes().Mark.Protected) && reason != ReasonMoved {
 		x.diagnose(nil, &e.Address, e.Address.String()+" is protected",
 			"It would be deleted, because the configuration no longer has it. Put it back, or apply protect = false first; a removed block with destroy = false forgets it.")
@@ -134,18 +146,6 @@ func (l *leaving) decide() *Change {
 	c := l.change(Delete, reason, "")
 	c.Confirmed = l.removed != nil && l.removed.Destroy
 	return c
-}
-
-// owner says whose it is that is live; what has no room for a mark is ours by
-// the entry.
-func (l *leaving) owner() whose {
-	if o := l.o.Object; o != nil && o.NoMark {
-		if l.e.Version != "" || l.e.Pending != nil && landed(l.e.Pending, &l.o) {
-			return ours
-		}
-		return nobodys
-	}
-	return l.x.whose(l.facts.marks, &l.o)
 }
 
 // unmarked: an interrupted run of ours wrote it, as the state says, and did not
@@ -168,7 +168,7 @@ func (l *leaving) unmarked() *Change {
 // address: then it is that one's value, whatever the state says.
 func (l *leaving) anothersMark() bool {
 	mark := l.o.Attributes().Mark.Address
-	return l.facts.marks && l.e.Role != state.RoleObject && mark != "" && mark != providers.AddressHash(l.e.Address.Primary().String())
+	return l.facts.marks && mark != "" && mark != addressMark(l.e.Address)
 }
 
 // reason tells a value that lives on elsewhere from one that is gone.
@@ -183,7 +183,7 @@ func (l *leaving) reason() Reason {
 // place, or, for a copy, at its own. While that is not in order, what is left
 // elsewhere may be the last there is.
 func (x *differ) heir(e *state.Entry) *Resource {
-	if e.Role == state.RoleObject {
+	if e.Location.Kind != addr.KindSecret {
 		return nil
 	}
 	primary := *e
@@ -203,7 +203,7 @@ func (x *differ) strangers() {
 func (x *differ) stranger(loc addr.Location, meta providers.Meta) {
 	store := x.stores.ByIdentity(loc.Provider)
 	o := Observation{Meta: meta, Exists: true}
-	if x.whose(x.caps[store.Ref()].marks, &o) != ours || meta.IsDeleted() {
+	if caps := x.caps[store.Ref()]; caps.Shared && !caps.marks || x.whose(caps.marks, &o) != ours || meta.IsDeleted() {
 		return
 	}
 	if a, block := x.guess(store, loc.Path, meta); block != nil && block.Destroy && x.matches(a) {
@@ -255,9 +255,14 @@ func (x *differ) guess(store *Store, path string, meta providers.Meta) (addr.Add
 func (x *differ) mark(r *Resource) providers.Mark { return markOf(x.d.Project, r) }
 
 func markOf(project string, r *Resource) providers.Mark {
-	a := r.Address.Primary()
+	return providers.Mark{Project: project, Address: addressMark(r.Address), Protected: r.Protect}
+}
+
+// addressMark is what a mark says of an address.
+func addressMark(a addr.Address) string {
+	a = a.Primary()
 	if a.Provider != "" {
 		a.Provider = "-" // an alias may be renamed, and is no part of what it is
 	}
-	return providers.Mark{Project: project, Address: providers.AddressHash(a.String()), Protected: r.Protect}
+	return providers.AddressHash(a.String())
 }

@@ -21,10 +21,21 @@ type compiled struct {
 	block   bool
 	protect bool
 	rng     *Range
+	// covers are the secrets of spec.Paths, of every store that asks for it.
+	covers []addr.Location
+	// by are the blocks that bring it along.
+	by []addr.Address
+
+	made *Resource
 }
 
 func (c *compiled) location() addr.Location {
 	return addr.Location{Provider: c.store.Identity, Kind: c.spec.Ref.Kind, Path: c.spec.Ref.Path}
+}
+
+// shared is where an object is for every provider that has it.
+func (s *Store) shared(kind, path string) addr.Location {
+	return addr.Location{Provider: s.ObjectScope(s.Identity), Kind: kind, Path: path}
 }
 
 // declare compiles the blocks that declare an object of a provider.
@@ -49,8 +60,10 @@ func (b *builder) declare() {
 		}
 		for i, spec := range specs {
 			c := &compiled{store: store, spec: spec, address: addr.ProviderObject(store.Ref(), spec.Ref.Kind, spec.Ref.Path), rng: rangeOf(o.Range)}
-			if i == 0 { // the rest is what it brings along
+			if i == 0 {
 				c.address, c.block, c.protect = o.Address, true, protect
+			} else { // what it brings along
+				c.by = []addr.Address{o.Address}
 			}
 			b.compile(c)
 		}
@@ -87,17 +100,32 @@ func argumentRange(o *lang.Object, err error) *Range {
 	return rangeOf(o.Range)
 }
 
-// compile files one object, or joins it with an equal one. Whoever declares it
-// by a block gives it its address.
+// compile files one object, or joins it with an equal one, also of another
+// provider that has the same objects. Whoever declares it by a block gives it its
+// address.
 func (b *builder) compile(c *compiled) {
-	was := b.objects[c.location()]
+	for _, path := range c.spec.Paths {
+		c.covers = append(c.covers, addr.Location{Provider: c.store.Identity, Kind: addr.KindSecret, Path: path})
+	}
+	if c.block && c.spec.Kept && !namesObject(c.address, c.spec.Ref.Kind, c.spec.Ref.Path) {
+		b.fail(c.rng, fmt.Sprintf("%s cannot be declared on %s", c.address, c.store.Ref()),
+			fmt.Sprintf("Its provider keeps it at %q, by which no removed block could name it. That is an error in the provider.", c.spec.Ref.Path))
+		return
+	}
+	at := c.store.shared(c.spec.Ref.Kind, c.spec.Ref.Path)
+	was := b.objects[at]
 	if was == nil {
-		b.objects[c.location()] = c
+		b.objects[at] = c
 		b.inOrder = append(b.inOrder, c)
 		return
 	}
 	what := fmt.Sprintf("the %s %q on %s", c.spec.Ref.Kind, c.spec.Ref.Path, c.store.Ref())
 	switch {
+	case was.store != c.store && was.spec.Document != c.spec.Document:
+		b.both(was, c, fmt.Sprintf("the %s %q is wanted in two ways", c.spec.Ref.Kind, c.spec.Ref.Path), fmt.Sprintf(
+			"Providers %s and %s have the same objects, and %s on one and %s on the other say different things about this one. "+
+				"Give one of the providers another prefix, or one of the objects another name.", was.store.Ref(), c.store.Ref(), was.address, c.address))
+		return
 	case was.block && c.block:
 		b.both(was, c, what+" is declared twice", fmt.Sprintf("%s and %s are the same thing. Take one of them out.", was.address, c.address))
 		return
@@ -110,9 +138,11 @@ func (b *builder) compile(c *compiled) {
 		was.address, was.rng, was.block = c.address, c.rng, c.block
 	}
 	was.protect = was.protect || c.protect
-	was.spec.Holds = was.spec.Holds || c.spec.Holds
+	was.spec.Holds = was.spec.Holds || c.spec.Holds && c.store == was.store
 	was.spec.Needs = united(was.spec.Needs, c.spec.Needs)
-	was.spec.Paths = united(was.spec.Paths, c.spec.Paths)
+	was.covers = united(was.covers, c.covers)
+	was.by = united(was.by, c.by)
+	was.spec.Begins = united(was.spec.Begins, c.spec.Begins)
 }
 
 func united[T comparable](a, b []T) []T {
@@ -127,29 +157,31 @@ func united[T comparable](a, b []T) []T {
 
 func (b *builder) both(x, y *compiled, summary, detail string) {
 	b.fail(x.rng, summary, detail)
-	if y.rng != x.rng {
+	if y.rng == nil || x.rng == nil || *y.rng != *x.rng {
 		b.fail(y.rng, summary, detail)
 	}
 }
 
 // addObjects makes resources of what was compiled and ties them together.
 func (b *builder) addObjects() {
-	made := make([]*Resource, len(b.inOrder))
-	for i, c := range b.inOrder {
+	for at, c := range b.objects {
+		b.d.shared[at] = c
+	}
+	for _, c := range b.inOrder {
 		if b.d.byAddress[c.address] != nil {
 			c.address = c.address.At(c.store.Ref())
 		}
-		made[i] = b.object(c)
+		c.made = b.object(c)
 	}
-	for i, c := range b.inOrder {
+	for _, c := range b.inOrder {
 		for _, ref := range c.spec.Needs {
-			need := b.d.byLocation[addr.Location{Provider: c.store.Identity, Kind: ref.Kind, Path: ref.Path}]
-			if need == nil || need == made[i] {
+			need := b.objects[c.store.shared(ref.Kind, ref.Path)]
+			if need == nil || need == c {
 				continue // nobody declares it: it is taken to be there
 			}
-			made[i].Needs = append(made[i].Needs, need.Address)
-			if made[i].Range == nil {
-				made[i].Range = need.Range
+			c.made.Needs = append(c.made.Needs, need.address)
+			if c.made.Range == nil {
+				c.made.Range = need.made.Range
 			}
 		}
 	}
@@ -159,11 +191,11 @@ func (b *builder) addObjects() {
 func (b *builder) object(c *compiled) *Resource {
 	o := &Resource{
 		Address: c.address, Location: c.location(), Store: c.store.Ref(), Role: state.RoleObject, Document: c.spec.Document,
-		Holds: c.spec.Holds, Reads: c.spec.Reads, Protect: c.protect, Range: c.rng,
+		Begins: c.spec.Begins, Holds: c.spec.Holds, Reads: c.spec.Reads, Protect: c.protect, Range: c.rng,
+		By: c.by,
 	}
-	for _, path := range c.spec.Paths {
-		r := b.d.byLocation[addr.Location{Provider: c.store.Identity, Kind: addr.KindSecret, Path: path}]
-		if r != nil {
+	for _, at := range c.covers {
+		if r := b.d.byLocation[at]; r != nil {
 			r.Needs = append(r.Needs, o.Address)
 			o.Covers = append(o.Covers, r.Address)
 			if o.Range == nil {
@@ -191,6 +223,34 @@ func (d *Desired) holder(ref string) *Resource {
 		}
 	}
 	return nil
+}
+
+// elsewhere returns the resource that an entry's object is now, where another
+// provider with the same objects has it; else nil.
+func (d *Desired) elsewhere(stores Stores, e *state.Entry) *Resource {
+	store := stores.ByIdentity(e.Location.Provider)
+	if store == nil || e.Location.Kind == addr.KindSecret {
+		return nil
+	}
+	c := d.shared[store.shared(e.Location.Kind, e.Location.Path)]
+	if c == nil || c.made == nil || c.made.Location == e.Location {
+		return nil
+	}
+	return c.made
+}
+
+// madeElsewhere reports whether the object was made by way of another provider
+// that has the same objects.
+func (r *run) madeElsewhere(s *step) bool {
+	if s.old != nil {
+		return false
+	}
+	for _, e := range r.Snapshot.Entries {
+		if e.Made && e.Location.Kind == s.loc.Kind && e.Location.Path == s.loc.Path && r.Desired.elsewhere(r.Stores, e) == s.res {
+			return true
+		}
+	}
+	return false
 }
 
 // needed returns the objects that r is made of, as an entry records them.

@@ -3,6 +3,7 @@ package planner_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -202,9 +203,6 @@ func TestObjectDecisions(t *testing.T) {
 			opsRef, "read", 1,
 		},
 		"undeclared: delete": {[]*lang.Object{ops("read")}, nil, nil, "", nil, []string{"delete " + opsAddress + " removed"}, opsRef, "", 1},
-		"undeclared, without room for a mark: delete": {
-			[]*lang.Object{role()}, byHand(roleRef, "name = root\n"), nil, "", nil, []string{"delete role.memory.web removed"}, roleRef, "", 1,
-		},
 		"undeclared, protected: refuse": {
 			[]*lang.Object{declared(10, "policy_document", "", "ops", "document", "read", "protect", true)},
 			nil, nil, "", nil,
@@ -313,7 +311,7 @@ func TestGrantsAreObjects(t *testing.T) {
 	expect(t, w.Plan())
 	w.Policies, w.Objects = nil, nil
 	p := w.Plan()
-	expect(t, p, "delete role.memory.web removed", "delete "+runtime+" removed", "delete "+binding+" removed")
+	expect(t, p, "forget role.memory.web removed", "delete "+runtime+" removed", "delete "+binding+" removed")
 	for _, a := range []string{"role.memory.web", runtime} {
 		if got := dependsOn(change(t, p, a)); !slices.Equal(got, []string{binding}) {
 			t.Errorf("%s goes after %v", a, got)
@@ -329,16 +327,16 @@ func TestGrantsAreObjects(t *testing.T) {
 // TestDamagedNeedsMakeNoCircle: objects that the state says need each other are
 // deleted in any order.
 func TestDamagedNeedsMakeNoCircle(t *testing.T) {
-	w := counting(t, ops("read"), role())
+	w := counting(t, ops("read"), declared(20, "policy_document", "", "web", "document", "read"))
 	w.Apply()
 	w.Objects = nil
 	l := w.Look()
 	for _, e := range l.Snapshot.Entries {
-		switch e.Location.Kind {
-		case memory.KindPolicy:
-			e.Needs = []string{"role web"}
-		case memory.KindRole:
-			e.Needs = []string{"policy ops", "role web"}
+		switch e.Location.Path {
+		case "ops":
+			e.Needs = []string{"policy web"}
+		case "web":
+			e.Needs = []string{"policy ops", "policy web"}
 		}
 	}
 	l.Plan = planner.Diff(l.Desired, l.Snapshot, l.Live, l.Stores, l.Options)
@@ -378,8 +376,19 @@ role "memory" "web" {
 	if len(l.Plan.Diagnostics) > 0 {
 		t.Error(l.Plan.Diagnostics)
 	}
-	w.Configure(gen + "removed {\n  from = policy_document.ops\n  lifecycle {\n    destroy = false\n  }\n}\n")
-	expect(t, w.Plan(), "forget "+opsAddress+" removed", "delete role.memory.web removed", `delete provider.memory.binding["web ops"] removed`)
+	w.Configure(gen + removing("policy_document.ops", false) + removing("role.memory.web", true))
+	p := w.Plan()
+	expect(t, p, "forget "+opsAddress+" removed", "delete role.memory.web removed", `delete provider.memory.binding["web ops"] removed`)
+	for _, a := range []string{opsAddress, "role.memory.web"} { // our mark stays on the policy until it is attached no more
+		if got := dependsOn(change(t, p, a)); !slices.Equal(got, []string{`provider.memory.binding["web ops"]`}) {
+			t.Errorf("%s goes after %v", a, got)
+		}
+	}
+	w.Apply()
+	if w.Stores["memory"].Document(roleRef) != "" || w.Stores["memory"].Document(opsRef) != "read" {
+		t.Error("not as the removed blocks say")
+	}
+	expect(t, w.Plan())
 }
 
 // TestTheMountComesFirst: a declared mount that is missing is made before the
@@ -459,9 +468,12 @@ func TestAMountOutlivesItsSecrets(t *testing.T) {
 	w.Objects = []*lang.Object{mount()}
 	w.Apply()
 	w.Objects = nil
+	expect(t, w.Plan(), "forget mount.memory.kv removed") // nothing but a block deletes it
+	gone := removing("mount.memory.kv", true)
+	w.Configure(gen + gone)
 	expect(t, w.Plan(), "note mount.memory.kv removed")
 	other := w.AddStore("b", memory.Full())
-	w.Configure(with(without, "store = memory", "store = memory.b"))
+	w.Configure(with(without, "store = memory", "store = memory.b") + gone)
 	expect(t, w.Plan(), "delete "+key+" removed", `create app.shop.secret.other["dev"] new`, "note mount.memory.kv removed")
 	w.Apply()
 	expect(t, w.Plan(), "note mount.memory.kv removed") // the secret could be brought back
@@ -475,6 +487,11 @@ func TestAMountOutlivesItsSecrets(t *testing.T) {
 	if w.Stores["memory"].Document(mountRef) != "" || len(other.Paths()) != 1 {
 		t.Error("the mount is still there")
 	}
+}
+
+// removing is a removed block.
+func removing(address string, destroy bool) string {
+	return fmt.Sprintf("removed {\n  from = %s\n  lifecycle {\n    destroy = %t\n  }\n}\n", address, destroy)
 }
 
 // desire is the configuration of a world, with what is wrong with it.

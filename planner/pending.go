@@ -1,6 +1,9 @@
 package planner
 
 import (
+	"slices"
+	"time"
+
 	"github.com/cofferhq/coffer/state"
 )
 
@@ -27,7 +30,7 @@ func rowPending(x *differ, f *facts) (outcome, bool) {
 		f.interrupted = true
 		return x.resolveAgain(f, e)
 	}
-	until := p.Started.Add(f.store.Settle)
+	until := p.Heard().Add(f.store.Settle)
 	switch {
 	case landed(p, &f.o) && f.o.Meta.IsDeleted(): // written, and deleted since
 		f.e, f.interrupted = f.landedEntry(p), true
@@ -61,15 +64,33 @@ func rowPending(x *differ, f *facts) (outcome, bool) {
 		whoWhen(&f.o), a, a), true
 }
 
+// outlived is how long after a run was last heard of a write can still be its
+// own: one request of a minute, and ten minutes for clocks that disagree.
+const outlived = 11 * time.Minute
+
 // landed reports whether what is live was written by the intent's operation.
+//
+// A version that was known before the effect does not prove that by itself: on a
+// store that counts, a person who writes after the crash gets the same number.
+// Nothing beside the version proves it either, since attributes stay when
+// somebody else writes. What tells the two apart is when the version was made:
+// the operation of a run that is dead ended with it, and a person comes later.
+// Only where the store tells no time the version has to do.
 func landed(p *state.Intent, o *Observation) bool {
-	if !o.Exists {
+	switch {
+	case !o.Exists:
+		return false
+	case p.Next != nil && p.Next.Role == state.RoleObject && o.document() == p.Next.Document:
+		return true // its content is public, so what is there tells
+	case p.Base == "" && o.Object != nil && slices.Contains(p.Begins, o.document()):
+		return true // made, and not brought to what it was to be
+	case p.Op != "" && o.Meta.OpID == p.Op:
+		return true
+	case p.Promised == "" || o.Version() != p.Promised:
 		return false
 	}
-	if p.Next != nil && p.Next.Role == state.RoleObject && o.document() == p.Next.Document {
-		return true // its content is public, so what is there tells
-	}
-	return p.Promised != "" && o.Version() == p.Promised || p.Op != "" && o.Meta.OpID == p.Op
+	made, last := o.Meta.Created, p.Heard()
+	return made.IsZero() || last.IsZero() || !made.After(last.Add(outlived))
 }
 
 // atBase reports whether nothing happened since the intent.
@@ -101,7 +122,7 @@ func (x *differ) before(f *facts) {
 func (f *facts) landedEntry(p *state.Intent) *state.Entry {
 	next := *p.Next
 	next.Version, next.Created, next.Envelope = f.o.Version(), f.o.Meta.Created, f.o.Meta.Envelope
-	next.Address = f.r.Address
+	next.Address, next.Document = f.r.Address, f.o.document()
 	return &next
 }
 

@@ -46,14 +46,16 @@ func (r *Refresher) Refresh(ctx context.Context, d *Desired, s *state.Snapshot) 
 	return live, nil
 }
 
-// inspect looks at the resources of d alone, path by path, without a list.
-func (r *Refresher) inspect(ctx context.Context, d *Desired) (*Live, error) {
+// inspect looks at the resources of d alone, without a list; s says which of
+// them are recorded.
+func (r *Refresher) inspect(ctx context.Context, d *Desired, s *state.Snapshot) (*Live, error) {
 	live := &Live{Refreshed: true}
 	for identity, wanted := range locations(d, &state.Snapshot{}) {
 		store := r.Stores.ByIdentity(identity)
 		secrets, objects := split(wanted)
 		a := &answers{}
-		a.secrets, a.failed, a.err = inspect(ctx, store, secrets)
+		a.secrets, a.failed, a.err = answer(ctx, store.Inspect, secrets)
+		r.confirmMissing(ctx, store, secrets, a, s)
 		a.lookAtObjects(ctx, store, objects)
 		live.add(identity, a)
 	}
@@ -110,21 +112,24 @@ func (r *Refresher) ask(ctx context.Context, store *Store, wanted []addr.Locatio
 		}
 	}
 	if !a.listed {
-		a.secrets, a.failed, a.err = inspect(ctx, store, secrets)
+		a.secrets, a.failed, a.err = answer(ctx, store.Inspect, secrets)
 	}
 	r.confirmMissing(ctx, store, secrets, a, s)
 	a.lookAtObjects(ctx, store, objects)
 	return a
 }
 
-// inspect asks about single paths. A path that a whole answer does not name is
+// looker is a way to ask a store about paths.
+type looker func(ctx context.Context, paths []string) (map[string]providers.Meta, error)
+
+// answer asks about single paths. A path that a whole answer does not name is
 // missing, one that a partial answer names as failed is unknown.
-func inspect(ctx context.Context, store *Store, paths []string) (found map[string]providers.Meta, failed map[string]error, err error) {
+func answer(ctx context.Context, ask looker, paths []string) (found map[string]providers.Meta, failed map[string]error, err error) {
 	if len(paths) == 0 {
 		return nil, nil, nil
 	}
 	slices.Sort(paths) // what is asked, and so what fails first, is the same every time
-	found, err = store.Inspect(ctx, paths)
+	found, err = ask(ctx, paths)
 	var partial *providers.PartialError
 	if errors.As(err, &partial) {
 		return found, partial.Paths, nil
@@ -132,19 +137,19 @@ func inspect(ctx context.Context, store *Store, paths []string) (found map[strin
 	return found, nil, err
 }
 
-// confirmMissing looks a second time at what is recorded and not there: one
-// "missing" of an eventually consistent store proves nothing, so the second
-// look comes a settle time later there, and a list may pass over what it
-// cannot read.
+// confirmMissing looks a second time at what is recorded and not there, path by
+// path: the first answer may come from a list, and a list passes over what it
+// cannot read, or what a policy filters out of it. One "missing" of an eventually
+// consistent store proves nothing either, so the second look comes a settle time
+// later there.
 func (r *Refresher) confirmMissing(ctx context.Context, store *Store, paths []string, a *answers, s *state.Snapshot) {
-	late := store.Capabilities().EventuallyConsistent
-	if a.err != nil || !late && !a.listed {
+	if a.err != nil {
 		return
 	}
 	var lost []string
 	for _, path := range paths {
 		e := s.Entries[addr.Location{Provider: store.Identity, Kind: addr.KindSecret, Path: path}]
-		if _, exists := a.secrets[path]; !exists && a.failed[path] == nil && e != nil && e.Version != "" {
+		if _, exists := a.secrets[path]; !exists && a.failed[path] == nil && e != nil && (e.Version != "" || e.Pending != nil) {
 			lost = append(lost, path)
 		}
 	}
@@ -157,13 +162,13 @@ func (r *Refresher) confirmMissing(ctx context.Context, store *Store, paths []st
 	var found map[string]providers.Meta
 	var failed map[string]error
 	var err error
-	if late {
-		err = r.Wait(ctx, store.Capabilities().Settle)
+	if caps := store.Capabilities(); caps.EventuallyConsistent {
+		err = r.Wait(ctx, caps.Settle)
 	}
 	if err != nil {
 		err = fmt.Errorf("the second look was cut short: %w", err)
 	} else {
-		found, failed, err = inspect(ctx, store, lost)
+		found, failed, err = answer(ctx, store.Probe, lost)
 	}
 	for _, path := range lost {
 		if err != nil {

@@ -96,7 +96,7 @@ func (x *differ) pendingThere(f *facts, old *Observation, caps storeFacts) (outc
 		next.Version, next.Created, next.Envelope = old.Version(), old.Meta.Created, old.Meta.Envelope
 		f.e = &next
 	case atBase(p, old):
-		if until := p.Started.Add(caps.Settle); caps.Settle > 0 && x.o.Now.Before(until) {
+		if until := p.Heard().Add(caps.Settle); caps.Settle > 0 && x.o.Now.Before(until) {
 			return f.unknown(ReasonInterrupted, "a write may still arrive at its present place until %s: run again then", until.UTC().Format("15:04:05 MST")), true
 		}
 		f.e = withoutIntent(f.e)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
@@ -224,7 +225,7 @@ func (v *resolver) copied(ctx context.Context, s *step, m *making) (secret.Value
 	if err := v.auditRead(ctx, from.Address, from.Location, version, s.op); err != nil {
 		return secret.Value{}, err
 	}
-	value, err := readVersion(ctx, store, from.Location.Path, version)
+	value, err := v.readVersion(ctx, store, from.Location, version)
 	if err != nil {
 		return secret.Value{}, err
 	}
@@ -237,9 +238,22 @@ func (r *run) open(value secret.Value, a addr.Address, at Location) (secret.Valu
 	return open(value, a, keysOf(res, r.entryAt(at))...)
 }
 
-// readVersion reads exactly one version. A store without older versions can
-// only be asked for the current one, so it is inspected around the read.
-func readVersion(ctx context.Context, store *Store, path, version string) (secret.Value, error) {
+// readVersion reads exactly one version. The recorded one must still be the one
+// that was recorded, not another that got its number after a backup was put
+// back. A store without older versions can only be asked for the current one, so
+// it is inspected around the read.
+func (v *resolver) readVersion(ctx context.Context, store *Store, at Location, version string) (secret.Value, error) {
+	path := at.Path
+	if e := v.run.entryAt(at); e != nil && e.Version == version && !e.Created.IsZero() {
+		created, err := store.VersionCreated(ctx, path, version)
+		if err != nil {
+			return secret.Value{}, err
+		}
+		if !created.IsZero() && !created.Equal(e.Created) {
+			return secret.Value{}, fmt.Errorf("version %s of %s on %s is another than the recorded one: it was made at %s, the recorded one at %s; it was not read",
+				version, path, store.Ref(), created.UTC().Format(time.RFC3339), e.Created.UTC().Format(time.RFC3339))
+		}
+	}
 	if store.Capabilities().Versioned {
 		return store.Read(ctx, path, version)
 	}
@@ -263,7 +277,7 @@ func (v *resolver) read(ctx context.Context, r *Resource, version string) (secre
 	if err := v.auditRead(ctx, r.Address, at, version, ""); err != nil {
 		return secret.Value{}, err
 	}
-	value, err := readVersion(ctx, v.run.Stores[r.Store], r.Location.Path, version)
+	value, err := v.readVersion(ctx, v.run.Stores[r.Store], at, version)
 	if err != nil {
 		return secret.Value{}, err
 	}

@@ -6,16 +6,14 @@ import (
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/state"
 )
 
 func rowSoftDeleted(x *differ, f *facts) (outcome, bool) {
 	if !f.o.Meta.IsDeleted() {
 		return outcome{}, false
 	}
-	until := ""
-	if !f.o.Meta.Purged.IsZero() {
-		until = " until " + f.o.Meta.Purged.UTC().Format("2006-01-02 15:04 MST")
-	}
+	until := keptUntil(&f.o)
 	if x.owner(f) != ours || !x.wasOwn(f) {
 		return x.refuse(f, fmt.Sprintf("the name of %s is taken%s", f.r.Address, until),
 			fmt.Sprintf("A deleted secret at %q on %s still holds it, and it is not this one. Wait, purge it there, or set another path.", f.r.Location.Path, f.r.Store)), true
@@ -23,7 +21,66 @@ func rowSoftDeleted(x *differ, f *facts) (outcome, bool) {
 	if !f.store.undeletes {
 		return f.conflict(ReasonSoftDeleted, "deleted, and the platform cannot bring it back%s", until), true
 	}
+	if x.deletedOutside(f) {
+		return x.restoreOutside(f, "deleted, and kept by the platform"+until), true
+	}
 	return x.onward(f, Restore, ReasonSoftDeleted, "deleted, and kept by the platform%s", until), true
+}
+
+// keptUntil says when a deleted secret is gone for good, where that is told.
+func keptUntil(o *Observation) string {
+	if o.Meta.Purged.IsZero() {
+		return ""
+	}
+	return " until " + o.Meta.Purged.UTC().Format("2006-01-02 15:04 MST")
+}
+
+// deletedOutside reports whether the version that was deleted is not the one
+// that the state recorded: to bring it back is to take somebody else's value.
+// A copy is written from its primary again, whatever it holds.
+func (x *differ) deletedOutside(f *facts) bool {
+	return f.recorded() && f.e.Version != "" && !f.r.IsReplica() && f.changed() && !opIsOurs(f.o.Meta.OpID, x.d.Project)
+}
+
+// restoreOutside decides about a deleted version that somebody else wrote, like
+// the rows for one that is live. A value that is made anew is written over it
+// once it is back, since not every platform writes over a deleted secret.
+func (x *differ) restoreOutside(f *facts, deleted string) outcome {
+	a := f.r.Address
+	anew := func(out outcome) outcome {
+		switch {
+		case out.change != nil && out.change.Detail != "":
+			out.change.Detail = deleted + "; " + out.change.Detail
+		case out.change != nil:
+			out.change.Detail = deleted + "; " + whoWhen(&f.o)
+		case out.blocked == "":
+			out.blocked = "is deleted"
+		}
+		return out
+	}
+	what := f.r.Secret.OnOutsideChange
+	switch s := x.settlement(a); {
+	case s != nil && s.Kind == SettleAccept, f.r.AcceptsOutside(), s == nil && what == "accept" && !f.suppliedOrTemplate():
+		return x.onward(f, Restore, ReasonChangedOutside, "%s; %s", deleted, whoWhen(&f.o))
+	case s != nil && s.Kind == SettleRotate:
+		return anew(x.rotate(f, ReasonRotationRequested))
+	case f.suppliedOrTemplate():
+		return anew(x.update(f, ReasonChangedOutside, x.allFields(f)))
+	case s != nil && s.Kind == SettleRestore, s == nil && what == "restore":
+		return anew(x.restore(f, s))
+	}
+	q := quoteArg(a)
+	ways := fmt.Sprintf("`coffer accept %s` brings it back and keeps it, `coffer rotate %s` makes a new value", q, q)
+	if f.store.Versioned {
+		ways = fmt.Sprintf("`coffer accept %s` brings it back and keeps it, `coffer restore %s` writes the recorded one again, `coffer rotate %s` makes a new value", q, q, q)
+	}
+	return f.conflict(ReasonChangedOutside, "%s; %s, and it is not the recorded one; %s", deleted, whoWhen(&f.o), ways)
+}
+
+// suppliedOrTemplate reports whether the value is made again from what is at
+// hand.
+func (f *facts) suppliedOrTemplate() bool {
+	return f.r.Class == state.ClassSupplied || f.r.Class == state.ClassTemplate
 }
 
 // wasOwn reports whether what was deleted at f's place was f's own value, as

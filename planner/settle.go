@@ -91,6 +91,7 @@ func (r *run) settleStateOnly(s *step) {
 
 // record adds an outcome to the journal and to the snapshot.
 func (r *run) record(rec state.Record) {
+	rec.At = r.Now().UTC()
 	r.journal.add(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,6 +112,7 @@ func (r *run) durableFirst(s *step) error {
 // run looks before it writes.
 func (r *run) fail(s *step, err error, unknown bool) {
 	if unknown {
+		r.heard(s)
 		err = fmt.Errorf("%w (the outcome is not known; the next run looks before it writes)", err)
 	} else {
 		r.clear(s)
@@ -120,6 +122,22 @@ func (r *run) fail(s *step, err error, unknown bool) {
 		err = fmt.Errorf("somebody else wrote it first: %w", err)
 	}
 	r.finished(s.change, err, "")
+}
+
+// heard keeps on record how long the run lived with a call whose outcome is not
+// known, so that what is found later is not taken for somebody else's.
+func (r *run) heard(s *step) {
+	r.mu.Lock()
+	e := r.Snapshot.Entries[s.loc]
+	var open *state.Intent
+	if e != nil {
+		open = e.Pending.Clone()
+	}
+	r.mu.Unlock()
+	if now := r.Now().UTC(); open != nil && now.After(open.Heard()) {
+		open.Alive = now
+		r.record(state.Record{Kind: state.RecordIntent, Location: s.loc, Intent: open})
+	}
 }
 
 // lacksMark reports whether what is live is a secret that carries nobody's mark,

@@ -52,6 +52,9 @@ func (r *run) prepareSteps(live *Live) error {
 		s.op = op
 		s.next = r.nextEntry(s)
 		s.stateOnly = s.effectless(r.Desired.Project)
+		if c.Action == Forget && s.old != nil && r.Desired.elsewhere(r.Stores, s.old) != nil {
+			s.stateOnly = true // its mark is that of what it now is
+		}
 		r.steps[i] = s
 	}
 	return nil
@@ -75,7 +78,8 @@ func (s *step) effectless(project string) bool {
 	marks := s.store.KeepsAttributes()
 	switch c.Action {
 	case Forget: // takes our mark off what stays, and off nothing else
-		return !marks || !s.live.Exists || s.live.Meta.IsDeleted() || s.live.Attributes().Mark.Project != project
+		mark := s.live.Attributes().Mark
+		return !marks || !s.live.Exists || s.live.Meta.IsDeleted() || mark.Project != project || mark.Address != "" && mark.Address != addressMark(c.Address)
 	case Adopt, Rename:
 		marked := s.res == nil && (s.isObject() || s.live.Attributes().Mark.Project == project) || s.res != nil && s.res.IsObject() && s.stands(project)
 		return len(c.Fields) == 0 && (!marks || marked)
@@ -128,9 +132,10 @@ func (r *run) nextEntry(s *step) *state.Entry {
 	if s.res.IsObject() {
 		e.Document, e.Generation = s.res.Document, 0
 		e.Needs, e.Holds = r.Desired.needed(s.res), s.res.Holds
+		e.Made = c.Action == Create || e.Made || r.madeElsewhere(s)
 		return e
 	}
-	if s.writes() || s.old == nil || c.Action == Adopt && c.VersionFrom != c.Entry && !s.landedBefore() {
+	if s.writes() || s.old == nil || s.takesLive() && !s.landedBefore() {
 		e.Key = s.res.Key
 	}
 	sec := s.res.Secret
@@ -261,7 +266,13 @@ func (s *step) restartsClock(recorded map[string]state.Field) bool {
 	case c.Action == Adopt:
 		return c.Reason == ReasonChangedOutside || c.Reason == ReasonImported || c.Reason == ReasonStateBehind
 	}
-	return c.Action == Restore && c.From != nil
+	return c.Action == Restore && (c.From != nil || s.takesLive())
+}
+
+// takesLive reports whether what somebody else wrote is taken as it is.
+func (s *step) takesLive() bool {
+	c := s.change
+	return c.VersionFrom != c.Entry && (c.Action == Adopt || c.Action == Restore && c.From == nil && c.Reason == ReasonChangedOutside)
 }
 
 // follow makes e, the entry of a copy, say of the value what its primary's entry
@@ -298,7 +309,7 @@ func (s *step) replaces(recorded map[string]state.Field) bool {
 func (r *run) nextFields(s *step, recorded map[string]state.Field) map[string]state.Field {
 	c := s.change
 	fields := recorded
-	adopts := c.VersionFrom != "" && s.live.Exists && c.VersionFrom != c.Entry && (c.Action == Adopt || c.Action == Update || c.Action == Rename)
+	adopts := c.VersionFrom != "" && s.live.Exists && c.VersionFrom != c.Entry && (s.takesLive() || c.Action == Update || c.Action == Rename)
 	switch {
 	case fields == nil && s.live.Exists && c.From == nil:
 		fields = assumedFields(s.res, s.live.Meta.Fields)
@@ -359,11 +370,13 @@ func (r *run) plannedInputs(res *Resource) map[string]int {
 // attributes are what the store shall say of the resource.
 func (r *run) attributes(s *step) providers.Attributes {
 	switch {
+	case s.res == nil && s.next == nil && s.isObject() && s.change.Action == Delete: // whose word it is
+		return providers.Attributes{Mark: providers.Mark{Project: r.Desired.Project, Address: addressMark(s.change.Address)}}
 	case !s.store.KeepsAttributes(), s.res == nil && s.next == nil:
 		return providers.Attributes{}
 	case s.res == nil: // accepted although the block is gone
 		e := s.next
-		mark := providers.Mark{Project: r.Desired.Project, Address: providers.AddressHash(e.Address.Primary().String()), Protected: e.Protect}
+		mark := providers.Mark{Project: r.Desired.Project, Address: addressMark(e.Address), Protected: e.Protect}
 		return providers.Attributes{Mark: mark, Labels: e.Labels, Description: e.Description}
 	}
 	a := providers.Attributes{Mark: markOf(r.Desired.Project, s.res)}

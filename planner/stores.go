@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
@@ -38,21 +39,22 @@ type Stores map[string]*Store
 func Connect(ctx context.Context, list []*providers.Provider, s *state.Snapshot) (Stores, []Diagnostic) {
 	stores := make(Stores, len(list))
 	var diags []Diagnostic
-	for _, p := range list {
+	var wg sync.WaitGroup
+	for _, p := range list { // at once: one that does not answer takes long
 		store := &Store{Provider: p}
 		stores[p.Ref()] = store
-		recorded := ""
+		wg.Go(func() { store.ask(ctx, s) })
+	}
+	wg.Wait()
+	for _, p := range list {
+		store, recorded := stores[p.Ref()], ""
 		if s != nil {
-			recorded, store.recorded = s.Providers[p.Ref()], s.Incarnations[p.Ref()]
-		}
-		store.Identity, store.Err = p.Identity(ctx)
-		if store.Err == nil && (recorded == "" || recorded == store.Identity) {
-			store.Incarnation, store.Err = p.Incarnation(ctx)
-			store.asked = true
+			recorded = s.Providers[p.Ref()]
 		}
 		switch {
 		case store.Err != nil:
-			store.Identity = cmp.Or(store.Identity, recorded)
+			// Two stores that were never reached are two places all the same.
+			store.Identity = cmp.Or(store.Identity, recorded, unreached+p.Ref())
 		case recorded != "" && recorded != store.Identity:
 			diags = append(diags, swapped(p.Ref(), recorded, store.Identity, s))
 		case store.recorded != "" && store.Incarnation != "" && store.recorded != store.Incarnation:
@@ -60,6 +62,23 @@ func Connect(ctx context.Context, list []*providers.Provider, s *state.Snapshot)
 		}
 	}
 	return stores, diags
+}
+
+// unreached begins the identity of a store that was never reached; it is not
+// recorded.
+const unreached = "unreached:"
+
+// ask fills in who is behind the store.
+func (store *Store) ask(ctx context.Context, s *state.Snapshot) {
+	recorded := ""
+	if s != nil {
+		recorded, store.recorded = s.Providers[store.Ref()], s.Incarnations[store.Ref()]
+	}
+	store.Identity, store.Err = store.Provider.Identity(ctx)
+	if store.Err == nil && (recorded == "" || recorded == store.Identity) {
+		store.Incarnation, store.Err = store.Provider.Incarnation(ctx)
+		store.asked = true
+	}
 }
 
 func madeAgain(store *Store, s *state.Snapshot) Diagnostic {

@@ -19,7 +19,7 @@ func Undeclared(ctx context.Context, d *Desired, s *state.Snapshot, stores Store
 	var out []Drift
 	for _, ref := range stores.Refs() {
 		store := stores[ref]
-		managed, declared := d.ofStore(store, s)
+		managed, declared := d.ofStore(store, s, stores)
 		if store.Err != nil || len(managed) == 0 {
 			continue
 		}
@@ -44,20 +44,20 @@ func Undeclared(ctx context.Context, d *Desired, s *state.Snapshot, stores Store
 }
 
 // ofStore returns the secrets on a store, and the objects that are declared or
-// still recorded.
-func (d *Desired) ofStore(store *Store, s *state.Snapshot) (managed []providers.Managed, declared []providers.ObjectRef) {
+// still recorded, also by way of another provider that has the same ones.
+func (d *Desired) ofStore(store *Store, s *state.Snapshot, stores Stores) (managed []providers.Managed, declared []providers.ObjectRef) {
 	for _, r := range d.Resources {
 		switch {
-		case r.Store != store.Ref():
-		case r.IsObject():
+		case r.IsObject() && stores[r.Store].shared("", "") == store.shared("", ""):
 			declared = append(declared, providers.ObjectRef{Kind: r.Location.Kind, Path: r.Location.Path})
+		case r.IsObject(), r.Store != store.Ref():
 		default:
 			managed = append(managed, providers.Managed{Path: r.Location.Path, Environment: r.Address.Environment})
 		}
 	}
 	for _, e := range s.Sorted() {
 		ref := providers.ObjectRef{Kind: e.Location.Kind, Path: e.Location.Path}
-		if e.Role == state.RoleObject && e.Location.Provider == store.Identity && !slices.Contains(declared, ref) {
+		if e.Role == state.RoleObject && store.ObjectScope(e.Location.Provider) == store.ObjectScope(store.Identity) && !slices.Contains(declared, ref) {
 			declared = append(declared, ref)
 		}
 	}

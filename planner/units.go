@@ -84,7 +84,9 @@ func (r *run) containerOf(s int, numbers map[string]int) int {
 // batches reports whether the step is one plain operation on its container.
 func (s *step) batches() bool {
 	switch s.change.Action {
-	case Create, Update, Rotate, Relocate, Delete:
+	case Create, Update, Rotate, Relocate:
+		return !s.stateOnly && !s.live.Meta.IsDeleted() // which is brought back first
+	case Delete:
 		return !s.stateOnly
 	case Restore:
 		return s.change.From != nil && !s.live.Meta.IsDeleted()

@@ -180,7 +180,11 @@ func (s *sending) attempt(ctx context.Context) error {
 		}
 	}
 	// Any error of the batch may echo any of its values.
-	texts = scrub(texts, s.c.sent)
+	sent := slices.Clone(s.c.sent)
+	for _, r := range raws {
+		sent = append(sent, r.sent...)
+	}
+	texts = scrub(texts, sent)
 	for n, r := range raws {
 		r.finish(texts[2*n : 2*n+2])
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cofferhq/coffer/providers/secret"
 )
 
 // Code is the closed list of what can go wrong at a provider.
@@ -52,7 +54,10 @@ type Error struct {
 	// Lasting: waiting does not help, a person has to act (a sealed server). It
 	// is not tried again.
 	Lasting bool
-	Err     error
+	// Sent are credentials that went along with the call, a token. [Provider]
+	// takes them out of the text, as it does with values.
+	Sent []secret.Value
+	Err  error
 }
 
 // Errorf returns an Error with a code and a message.

@@ -25,6 +25,9 @@ func forms(value []byte, use func(string)) {
 	quotedForms(text, use)
 	hexForms(value, use)
 	base64Forms(value, use)
+	if escaped, err := json.Marshal(text); err == nil && inner(string(escaped)) != text {
+		base64Forms([]byte(inner(string(escaped))), use) // a whole body, encoded
+	}
 	use(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(value))
 	reversed := slices.Clone(value)
 	slices.Reverse(reversed)

@@ -37,10 +37,15 @@ type Object struct {
 	// NoMark: an object of this kind has no room for an owner mark. It is ours
 	// when the state has it, or its document is the one that is wanted.
 	NoMark bool
+	// Kept: others may depend on it in ways that nobody sees (a role, a mount), so
+	// that it is deleted only where a removed block names it.
+	Kept bool
 }
 
 // ObjectRequest asks to make an object look like Document; an empty Document
-// deletes it. IfVersion is as in [WriteRequest].
+// deletes it. IfVersion is as in [WriteRequest]. Attributes.Mark names the
+// project also of a delete, so that a driver can refuse to take away another's;
+// it is empty where only the mark is to go.
 type ObjectRequest struct {
 	Ref        ObjectRef
 	Document   string
@@ -89,8 +94,13 @@ type ObjectSpec struct {
 	// Needs are objects that must exist before this one; those that nothing
 	// declares are taken to be there.
 	Needs []ObjectRef
+	// Begins are the documents that a create of this object passes through
+	// before it has Document, where it takes several calls.
+	Begins []string
 	// Holds: all secrets of the provider lie in this object (a mount).
 	Holds bool
+	// Kept is as in [Object].
+	Kept bool
 	// Reads says in a few words what a reader gets by it: "app.shop.policy.web
 	// for approle checkout". It is for people.
 	Reads string
@@ -116,12 +126,22 @@ type ArgumentError struct {
 func (e *ArgumentError) Error() string { return e.Err.Error() }
 func (e *ArgumentError) Unwrap() error { return e.Err }
 
+// ObjectScoper says which providers share their objects: two mounts of one Vault
+// have one set of policies. It is pure.
+type ObjectScoper interface {
+	// ObjectScope returns the part of an identity that decides where objects
+	// are.
+	ObjectScope(identity string) string
+}
+
 // Declarer turns declarations into the platform's objects. It is pure.
 type Declarer interface {
 	// Declares lists what can be declared, as KIND or KIND.TYPE, in order.
 	Declares() []string
 	// CompileDeclaration returns the declared object first, and then what it
-	// brings along. An error is an [*ArgumentError].
+	// brings along. The path of an object that is Kept is NAME or TYPE:NAME, with
+	// a place that ends in "/" before NAME or without. An error is an
+	// [*ArgumentError].
 	CompileDeclaration(d Declaration) ([]ObjectSpec, error)
 }
 

@@ -3,6 +3,8 @@ package providers
 import (
 	"context"
 	"time"
+
+	"github.com/cofferhq/coffer/providers/secret"
 )
 
 // Phase says what an identity is used for.
@@ -62,6 +64,9 @@ type Finding struct {
 	Status  FindingStatus
 	Text    string // what was found
 	Next    string // what to do about it, "" where nothing is to be done
+	// Sent are credentials that a server may have repeated in Text; [Provider]
+	// takes them out.
+	Sent []secret.Value
 }
 
 // Examiner looks at an instance for a person who asks what is wrong with it. It

@@ -19,6 +19,9 @@ type Powers struct {
 	Examiner       Examiner
 	Leaser         Leaser
 	Closer         Closer
+	Prober         Prober
+	Dater          Dater
+	ObjectScoper   ObjectScoper
 }
 
 // Powered is a driver that tells its powers itself, because they depend on its
@@ -53,5 +56,8 @@ func PowersOf(d Driver) Powers {
 	p.Examiner, _ = d.(Examiner)
 	p.Leaser, _ = d.(Leaser)
 	p.Closer, _ = d.(Closer)
+	p.Prober, _ = d.(Prober)
+	p.Dater, _ = d.(Dater)
+	p.ObjectScoper, _ = d.(ObjectScoper)
 	return p
 }

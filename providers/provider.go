@@ -27,6 +27,9 @@ type Options struct {
 	// Jitter returns numbers in [0, 1) and is safe for concurrent use. Nil is
 	// the one of math/rand/v2.
 	Jitter func() float64
+	// Waiting is told once, when a call has to wait for more than a second, and
+	// why. Nil is nobody.
+	Waiting func(provider string, why error)
 	// Log receives one record per call and retry: names and times, no value and
 	// no text of a platform. Nil is none.
 	Log *slog.Logger
@@ -51,6 +54,7 @@ type Provider struct {
 	slots  chan struct{}
 	reads  atomic.Int64
 	down   atomic.Bool // a call gave up waiting; others do not wait as well
+	told   atomic.Bool // somebody was told that a call waits
 
 	took  atomic.Int64 // nanoseconds that answered calls took
 	calls atomic.Int64 // that were answered
@@ -158,6 +162,39 @@ func (p *Provider) askIdentity(ctx context.Context) (string, error) {
 func (p *Provider) Inspect(ctx context.Context, paths []string) (map[string]Meta, error) {
 	q := question[string, Meta]{p: p, op: "inspect", path: func(s string) string { return s }, ask: p.driver.Inspect}
 	return q.answer(ctx, paths)
+}
+
+// Probe answers like Inspect, but never from a list.
+func (p *Provider) Probe(ctx context.Context, paths []string) (map[string]Meta, error) {
+	ask := p.driver.Inspect
+	if p.powers.Prober != nil {
+		ask = p.powers.Prober.Probe
+	}
+	q := question[string, Meta]{p: p, op: "inspect", path: func(s string) string { return s }, ask: ask}
+	return q.answer(ctx, paths)
+}
+
+// VersionCreated returns when a version was made, zero where the platform does
+// not tell of versions that are not the current one.
+func (p *Provider) VersionCreated(ctx context.Context, path, version string) (time.Time, error) {
+	if p.powers.Dater == nil {
+		return time.Time{}, nil
+	}
+	var created time.Time
+	err := p.do(ctx, call{op: "inspect", path: path, pure: true}, func(ctx context.Context) (err error) {
+		created, err = p.powers.Dater.VersionCreated(ctx, path, version)
+		return err
+	})
+	return created, err
+}
+
+// ObjectScope returns where the objects of an identity are: the same for two
+// providers that share them.
+func (p *Provider) ObjectScope(identity string) string {
+	if p.powers.ObjectScoper == nil {
+		return identity
+	}
+	return p.powers.ObjectScoper.ObjectScope(identity)
 }
 
 // List returns the metadata of everything below the provider's prefix by path.
@@ -364,7 +401,16 @@ func (p *Provider) Examine(ctx context.Context, needed []Permission) []Finding {
 	if p.powers.Examiner == nil {
 		return nil
 	}
-	return p.powers.Examiner.Examine(ctx, needed)
+	found := p.powers.Examiner.Examine(ctx, needed)
+	for i := range found {
+		f := &found[i]
+		if len(f.Sent) == 0 {
+			continue
+		}
+		texts := scrub([]string{f.Text, f.Next}, f.Sent)
+		f.Text, f.Next, f.Sent = texts[0], texts[1], nil
+	}
+	return found
 }
 
 // Lease says how long the identity in use lasts; zero where it does not end.

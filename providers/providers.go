@@ -67,6 +67,10 @@ type Capabilities struct {
 	// `key` changes the place. Elsewhere a single value with a key of its own is
 	// kept as one field of that name.
 	KeyInPath bool
+	// Shared: there is no room for an owner mark and others keep secrets in the
+	// same place, so that what exists is ours only where the state has it. (In a
+	// folder of our own the place itself is the mark.)
+	Shared bool
 	// MaxBytes is the largest value of one secret, in bytes; 0 is no limit.
 	MaxBytes int
 	// Concurrency is how many calls may run at once; 0 is 1.
@@ -114,6 +118,9 @@ type Meta struct {
 	// Outdated names settings beside the value (how many versions are kept, …)
 	// that are not what the provider block says; SetAttributes mends them.
 	Outdated []string
+	// Remains: the current version is deleted and older ones can still be read.
+	// Delete takes those too.
+	Remains bool
 }
 
 // IsDeleted reports whether the secret is soft-deleted.
@@ -182,6 +189,21 @@ type Purger interface {
 	// ifVersion. What is live, or has another version, is [Conflict]; missing is
 	// no error.
 	Purge(ctx context.Context, path, ifVersion string) error
+}
+
+// Dater tells when a version was made that may not be the current one: numbers
+// repeat where a backup was put back.
+type Dater interface {
+	// VersionCreated returns when, by the platform's clock; missing is
+	// [NotFound].
+	VersionCreated(ctx context.Context, path, version string) (time.Time, error)
+}
+
+// Prober looks at single paths where Inspect may answer from a list, which can be
+// filtered or late: what it does not find is not there, or hidden on purpose.
+type Prober interface {
+	// Probe answers like [Driver.Inspect].
+	Probe(ctx context.Context, paths []string) (map[string]Meta, error)
 }
 
 // Predictor knows the version that a write makes from the one that it replaces

@@ -18,6 +18,9 @@ type Env struct {
 	Project string
 	Phase   Phase // which identity to use where the configuration has several
 	Person  Person
+	// Locks are shared by all drivers of a run: what two of them change on one
+	// server, they change one after the other.
+	Locks *Locks
 }
 
 // Person is how to reach whoever runs the program. The zero Person is nobody.

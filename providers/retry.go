@@ -105,6 +105,9 @@ func (p *Provider) do(ctx context.Context, c call, attempt func(context.Context)
 			p.gaveUp(ctx, c, w, e)
 			return e
 		}
+		if p.opts.Waiting != nil && w.waited > time.Second && p.told.CompareAndSwap(false, true) {
+			p.opts.Waiting(p.ref, e)
+		}
 		p.opts.Log.InfoContext(ctx, "provider call waits", append(c.attrs(p, w), "code", e.Code.String(), "wait", wait)...)
 		if err := p.opts.Sleep(ctx, wait); err != nil {
 			return p.wrap(ctx, c, &Error{Code: Cancelled, Err: fmt.Errorf("%w while waiting to try again after: %s", err, e.Err)})

@@ -3,13 +3,16 @@ package providers
 import (
 	"context"
 	"errors"
+	"slices"
+
+	"github.com/cofferhq/coffer/providers/secret"
 )
 
 // wrap makes the one error of this package out of a driver's.
 func (p *Provider) wrap(ctx context.Context, c call, err error) *Error {
 	e, raw := p.classify(ctx, c, err)
 	if raw != nil {
-		raw.finish(scrub([]string{raw.text, raw.hint}, c.sent))
+		raw.finish(scrub([]string{raw.text, raw.hint}, slices.Concat(c.sent, raw.sent)))
 	}
 	return e
 }
@@ -17,8 +20,20 @@ func (p *Provider) wrap(ctx context.Context, c call, err error) *Error {
 // raw is the text of a driver's error, not yet scrubbed.
 type raw struct {
 	text, hint string
+	sent       []secret.Value // besides that of the call
 	into       *Error
 	ends       []error
+}
+
+// SentWith returns the credentials that a driver's error names as sent.
+func SentWith(err error) []secret.Value {
+	var sent []secret.Value
+	for ; err != nil; err = errors.Unwrap(err) {
+		if e, ok := err.(*Error); ok {
+			sent = append(sent, e.Sent...)
+		}
+	}
+	return sent
 }
 
 func (r *raw) finish(texts []string) {
@@ -55,7 +70,7 @@ func (p *Provider) classify(ctx context.Context, c call, err error) (*Error, *ra
 			text = e.Err.Error()
 		}
 	}
-	return out, &raw{text: text, hint: in.Hint, into: out, ends: ends}
+	return out, &raw{text: text, hint: in.Hint, sent: SentWith(err), into: out, ends: ends}
 }
 
 // unclassified is the code of an error whose driver gave none. A write that

@@ -120,7 +120,7 @@ func isClass(class string) bool {
 // checkIntent checks an intent; its next entry stands at the zero or given
 // location and has no intent of its own.
 func checkIntent(i *Intent, at addr.Location) error {
-	if !utf8.ValidString(i.Op + i.Action + i.Base + i.Promised) {
+	if !utf8.ValidString(i.Op + i.Action + i.Base + i.Promised + strings.Join(i.Begins, "")) {
 		return errors.New("an intent is not UTF-8")
 	}
 	if i.Next == nil {

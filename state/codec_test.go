@@ -60,7 +60,7 @@ func full() *state.Snapshot {
 	next.Version, next.Inputs = "", map[string]int{`app.checkout.secret.smtp["production"]`: 1}
 	put(&state.Entry{
 		Address: next.Address, Location: next.Location, Store: "sops", Role: state.RolePrimary,
-		Pending: &state.Intent{Op: "op-7", Action: "create", Promised: "sha256:3c3c", Started: day(5), Next: next},
+		Pending: &state.Intent{Op: "op-7", Action: "create", Promised: "sha256:3c3c", Begins: []string{"begun\n"}, Started: day(5), Alive: day(6), Next: next},
 	})
 	put(&state.Entry{
 		Address:  addr.ProviderObject("sops", "recipients", "production/checkout.yaml"),

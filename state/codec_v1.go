@@ -95,7 +95,7 @@ func inUTC(e *Entry) *Entry {
 	c.Created, c.RotatedAt = utc(e.Created), utc(e.RotatedAt)
 	if e.Pending != nil {
 		p := *e.Pending
-		p.Started = utc(p.Started)
+		p.Started, p.Alive = utc(p.Started), utc(p.Alive)
 		if p.Next != nil {
 			p.Next = inUTC(p.Next)
 		}

@@ -259,10 +259,8 @@ func (f *File) replay(l *loaded) error {
 			}
 		}
 	}
-	for i, r := range j.records {
-		if err := l.snapshot.Apply(r); err != nil {
-			return &JournalError{Path: f.journalPath(), Problem: fmt.Sprintf("record %d: %v", i+1, err), Next: f.setAside()}
-		}
+	if err := l.snapshot.Replay(j.records); err != nil {
+		return &JournalError{Path: f.journalPath(), Problem: err.Error(), Next: f.setAside()}
 	}
 	l.journal, l.snapshot.Replayed = j, true
 	return nil

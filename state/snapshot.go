@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/cofferhq/coffer/lang/addr"
 )
@@ -89,6 +90,7 @@ func (i *Intent) Clone() *Intent {
 		return nil
 	}
 	c := *i
+	c.Begins = slices.Clone(i.Begins)
 	c.Next = i.Next.Clone()
 	return &c
 }
@@ -126,6 +128,48 @@ func (s *Snapshot) Apply(r Record) error {
 		}
 	}
 	return nil
+}
+
+// Replay applies the records of a journal, in order, and notes in every intent
+// that they leave open when its apply was last heard of. A journal may hold
+// several applies, one after the other: what began an apply is the newest time
+// that an intent started at, and its records are those behind it.
+func (s *Snapshot) Replay(records []Record) error {
+	heard := map[int64]time.Time{} // by the start of the apply
+	var began time.Time
+	for i, r := range records {
+		if err := s.Apply(r); err != nil {
+			return fmt.Errorf("record %d: %w", i+1, err)
+		}
+		if r.Intent != nil && r.Intent.Started.After(began) {
+			began = r.Intent.Started
+		}
+		if key := began.UnixNano(); r.At.After(heard[key]) {
+			heard[key] = r.At
+		}
+	}
+	for _, e := range s.Entries {
+		if e.Pending != nil {
+			e.Pending.alive(heard[e.Pending.Started.UnixNano()])
+		}
+	}
+	return nil
+}
+
+// Heard returns when the apply that made the intent was last heard of, by its
+// own clock. It may have lived longer, but did nothing that it wrote down.
+func (i *Intent) Heard() time.Time {
+	if i.Alive.After(i.Started) {
+		return i.Alive
+	}
+	return i.Started
+}
+
+// alive notes that the apply was heard of at a time.
+func (i *Intent) alive(at time.Time) {
+	if at.After(i.Heard()) {
+		i.Alive = at
+	}
 }
 
 func (s *Snapshot) put(e *Entry) {
@@ -167,8 +211,9 @@ func (s *Snapshot) promise(r Record) {
 		case e == nil:
 		case e.Pending != nil:
 			e.Pending.Promised = version
+			e.Pending.alive(r.At)
 		default:
-			moved := Intent{Action: ActionCarried, Base: e.Version, Promised: version, Next: e.Clone()}
+			moved := Intent{Action: ActionCarried, Base: e.Version, Promised: version, Started: r.At, Next: e.Clone()}
 			if r.Intent != nil {
 				moved.Op, moved.Started = r.Intent.Op, r.Intent.Started
 			}

@@ -114,6 +114,47 @@ func TestApplyPromise(t *testing.T) {
 	encode(t, s)
 }
 
+// An intent says when its own apply was last heard of, also where a journal holds
+// a later one, and keeps saying so in the state.
+func TestReplayTellsWhenAnApplyWasAlive(t *testing.T) {
+	began := statetest.Who("apply").Since
+	at := func(r state.Record, minutes int) state.Record {
+		r.At = began.Add(time.Duration(minutes) * time.Minute)
+		return r
+	}
+	later := statetest.Intent("smtp", "op-3", "")
+	later.Intent.Started = began.Add(time.Hour)
+	back := statetest.Intent("db", "op-2", "v1") // the later apply leaves it as it was
+	promise := state.Record{
+		Kind: state.RecordPromise, Location: addr.Location{Provider: "sops:files", Kind: "secret"},
+		Versions: map[string]string{statetest.At("moves").Path: "v2"},
+	}
+	s := statetest.Snapshot("db", "moves")
+	must(t, s.Replay([]state.Record{
+		at(statetest.Intent("db", "op-2", "v1"), 0), at(statetest.Intent("api", "op-2", ""), 0), at(statetest.Outcome("mail", "v1"), 20),
+		at(later, 60), at(back, 61), at(promise, 62), at(statetest.Outcome("more", "v1"), 90),
+	}))
+	for name, minutes := range map[string]int{"db": 20, "api": 20, "smtp": 90, "moves": 62} {
+		p := s.Entries[statetest.At(name)].Pending
+		if got := p.Heard().Sub(began).Minutes(); int(got) != minutes {
+			t.Errorf("the apply of %s was heard of after %v minutes, want %d", name, got, minutes)
+		}
+	}
+	saved, err := state.Decode(encode(t, s))
+	must(t, err)
+	if p := saved.Entries[statetest.At("api")].Pending; p.Heard() != began.Add(20*time.Minute) {
+		t.Errorf("saved as %v", p.Heard())
+	}
+	quiet := statetest.Snapshot("db")
+	must(t, quiet.Replay([]state.Record{statetest.Intent("db", "op-2", "v1")}))
+	if p := quiet.Entries[statetest.At("db")].Pending; p.Heard() != began || !p.Alive.IsZero() {
+		t.Errorf("never heard of, and still %+v", p)
+	}
+	if err := s.Replay([]state.Record{{Kind: "surprise"}}); err == nil || !strings.Contains(err.Error(), "record 1") {
+		t.Errorf("a record of no kind: %v", err)
+	}
+}
+
 // Whoever made a record may change it afterwards.
 func TestApplyAndCloneShareNothing(t *testing.T) {
 	s := statetest.Snapshot()

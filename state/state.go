@@ -126,6 +126,9 @@ type Entry struct {
 	// Needs are the objects of the same provider, each as "KIND PATH", that an
 	// object is made of: it goes before they do.
 	Needs []string `json:"needs,omitempty"`
+	// Made: an apply of this state created the object; one that was found as it
+	// was wanted is not ours to delete.
+	Made bool `json:"made,omitempty"`
 	// Holds: all secrets of the provider lie in this object and go with it.
 	Holds bool `json:"holds,omitempty"`
 	// Pending is the intent whose outcome is not known.
@@ -160,8 +163,14 @@ type Intent struct {
 	Base string `json:"base,omitempty"`
 	// Promised is the version the effect will have, where the driver knew.
 	Promised string `json:"promised,omitempty"`
-	// Started is when the apply took the lock.
+	// Begins are documents that a create of an object passes through before it
+	// has that of Next, see providers.ObjectSpec.
+	Begins []string `json:"begins,omitempty"`
+	// Started is when the apply announced it.
 	Started time.Time `json:"started"`
+	// Alive is when that apply was last heard of, see [Intent.Heard]; zero where
+	// it was only heard of when it started.
+	Alive time.Time `json:"alive,omitzero"`
 	// Next is the entry if the change succeeds, with Version still empty; nil
 	// for a delete.
 	Next *Entry `json:"next,omitempty"`
@@ -196,4 +205,7 @@ type Record struct {
 	Intent   *Intent           `json:"intent,omitempty"`
 	Versions map[string]string `json:"versions,omitempty"`
 	Entry    *Entry            `json:"entry,omitempty"`
+	// At is when the record was made, by the clock of the run: a sign that it was
+	// alive then.
+	At time.Time `json:"at,omitzero"`
 }

@@ -7,7 +7,8 @@ set -euo pipefail
 : "${VAULT_ADDR:?is not set: make openbao starts a server and says what to export}"
 : "${VAULT_TOKEN:?is not set: a root token, of a server to play with}"
 example="$(cd "$(dirname "$0")" && pwd)"
-coffer="${COFFER:-coffer}"
+coffer="$(command -v "${COFFER:-coffer}")"
+case "$coffer" in /*) ;; *) coffer="$PWD/$coffer" ;; esac
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/.config"

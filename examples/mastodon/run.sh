@@ -5,7 +5,8 @@
 set -euo pipefail
 
 example="$(cd "$(dirname "$0")" && pwd)"
-coffer="${COFFER:-coffer}"
+coffer="$(command -v "${COFFER:-coffer}")"
+case "$coffer" in /*) ;; *) coffer="$PWD/$coffer" ;; esac
 sops="${SOPS:-sops}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT

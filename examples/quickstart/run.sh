@@ -4,7 +4,8 @@
 set -euo pipefail
 
 example="$(cd "$(dirname "$0")" && pwd)"
-coffer="${COFFER:-coffer}"
+coffer="$(command -v "${COFFER:-coffer}")"
+case "$coffer" in /*) ;; *) coffer="$PWD/$coffer" ;; esac
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/.config"

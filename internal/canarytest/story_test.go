@@ -37,6 +37,10 @@ func TestCanaries(t *testing.T) {
 				w.failures(values)
 				w.surgery() // takes fingerprints away, so it comes last
 			})
+			t.Run("servers log="+level, func(t *testing.T) {
+				t.Parallel()
+				newWorld(t, all, level).servers(values)
+			})
 		}
 	})
 	found := 0
@@ -174,6 +178,11 @@ func (w *world) look(drift int) {
 	}
 	w.run(0, "graph", "-reads", secretAddress("made"))
 	w.run(0, "audit", "verify")
+	w.run(0, "doctor")
+	w.run(0, "doctor", "-phase", "apply", "-json")
+	w.run(0, "permissions", "-phase", "plan")
+	w.run(0, "permissions", "-phase", "apply", "-json")
+	w.run(1, "purge", "sops", "dev/shop/gen_password", "-auto-approve")
 	w.run(1, "secret", "get", secretAddress("gen_password")) // stdout is no terminal
 	w.run(1, "secret", "get", secretAddress("gen_password"), "-raw", "-json")
 }

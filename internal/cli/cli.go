@@ -78,7 +78,8 @@ type invocation struct {
 	wroteJSON bool
 	began     bool                  // something may have been changed by now
 	opened    []*providers.Provider // to be closed at the end
-	warnings  hcl.Diagnostics       // for the document of -json
+	locks     *providers.Locks
+	warnings  hcl.Diagnostics // for the document of -json
 }
 
 // path returns a path from the command line as seen from -chdir.
@@ -102,7 +103,7 @@ func (inv *invocation) dir() string {
 // given and files.
 func Main(ctx context.Context, args []string, streams Streams, env Environ) int {
 	disableCoreDumps()
-	inv := &invocation{Streams: streams, Environ: env}
+	inv := &invocation{Streams: streams, Environ: env, locks: &providers.Locks{}}
 	err := inv.run(ctx, args[1:])
 	inv.signOut(ctx)
 	return inv.finish(ctx, err)

@@ -23,6 +23,7 @@ type discovery struct {
 	empty   []found // variables without a value: only their name is kept
 	taken   map[providers.Place]bool
 	notes   []string
+	untold  bool // a store does not tell which fields its secrets have
 	// unplaced are paths of a store, as written, that nothing says what to call.
 	unplaced []string
 }
@@ -83,6 +84,7 @@ func (d *discovery) addFound(store *planner.Store, path string, meta providers.M
 		return nil
 	}
 	f := found{place: d.free(place), id: written, store: store.Ref()}
+	d.untold = d.untold || meta.Fields == nil
 	if len(meta.Fields) > 1 || len(meta.Fields) == 1 && meta.Fields[0] != "" {
 		f.fields = slices.Sorted(slices.Values(meta.Fields))
 	}
@@ -148,6 +150,10 @@ func (d *discovery) blocks() string {
 			"# until they are applied and compared, then write manual() for from_dotenv().\n", d.dotenv)
 	} else {
 		b.WriteString("# Made by coffer discover. The import blocks can go once they are applied.\n")
+		if d.untold {
+			b.WriteString("# Which keys a secret has is not told without reading it: write\n" +
+				"# fields = { NAME = manual() } for value = manual() where there are several.\n")
+		}
 	}
 	apps := map[string][]found{}
 	for _, f := range d.secrets {

@@ -62,7 +62,7 @@ func (w *workspace) carryOut(ctx context.Context, j job) error {
 	}
 	if hasErrors(j.plan.Diagnostics) {
 		if inv.json {
-			return &diagnosticsError{fromPlanner(j.plan.Diagnostics), w.cfg.Files}
+			return &diagnosticsError{fromPlanner(j.plan.Diagnostics, w.cfg.Files), w.cfg.Files}
 		}
 		return outcome(ExitError)
 	}
@@ -236,6 +236,7 @@ func summarize(plan *planner.Plan, result *planner.Result) render.ApplySummary {
 // whether anything happened all the same.
 func explain(out *render.Outcome, o planner.ChangeResult) {
 	out.Err, out.Next = apart(o.Err)
+	out.Path = o.Change.Location.Path
 	e, ok := errors.AsType[*providers.Error](o.Err)
 	if !ok {
 		return

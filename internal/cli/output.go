@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/urfave/cli/v2"
 
 	"github.com/cofferhq/coffer/internal/render"
@@ -155,8 +157,9 @@ func (inv *invocation) planWarnings() []planner.Diagnostic {
 }
 
 // fromPlanner turns diagnostics of the planner into those of the
-// configuration, so that they are shown with the lines they are about.
-func fromPlanner(list []planner.Diagnostic) hcl.Diagnostics {
+// configuration, so that they are shown with the lines of files that they are
+// about.
+func fromPlanner(list []planner.Diagnostic, files map[string]*hcl.File) hcl.Diagnostics {
 	var out hcl.Diagnostics
 	for _, d := range list {
 		h := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: d.Summary, Detail: d.Detail}
@@ -164,8 +167,7 @@ func fromPlanner(list []planner.Diagnostic) hcl.Diagnostics {
 			h.Severity = hcl.DiagWarning
 		}
 		if d.Range != nil {
-			at := hcl.Pos{Line: d.Range.Line, Column: d.Range.Column}
-			h.Subject = &hcl.Range{Filename: d.Range.File, Start: at, End: at}
+			h.Subject = subject(d.Range, files[d.Range.File])
 		}
 		if d.Address != nil {
 			h.Summary += ": " + d.Address.String()
@@ -173,6 +175,34 @@ func fromPlanner(list []planner.Diagnostic) hcl.Diagnostics {
 		out = append(out, h)
 	}
 	return out
+}
+
+// subject finds the word that stands at a place of a file. Where the file has no
+// such place, nothing of it is shown: its bytes are before the file.
+func subject(r *planner.Range, f *hcl.File) *hcl.Range {
+	at := hcl.Pos{Line: r.Line, Column: r.Column, Byte: -1}
+	found := &hcl.Range{Filename: r.File, Start: at, End: at}
+	if f == nil {
+		return found
+	}
+	start := hcl.Pos{Line: 1, Column: 1}
+	for line := range bytes.Lines(f.Bytes) {
+		if start.Line < r.Line {
+			start.Line++
+			start.Byte += len(line)
+			continue
+		}
+		tokens, _ := hclsyntax.LexConfig(line, r.File, start) // what is wrong with it was said before
+		for _, t := range tokens {
+			from, to := t.Range.Start, t.Range.End // of a comment, in the next line
+			if from.Line == r.Line && from.Column >= r.Column || to.Line == r.Line && to.Column > r.Column {
+				found.Start.Byte, found.End = from.Byte, to
+				break
+			}
+		}
+		break
+	}
+	return found
 }
 
 // style returns how text looks on a stream.

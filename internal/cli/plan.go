@@ -78,7 +78,7 @@ func runPlan(ctx context.Context, inv *invocation, opts planOptions) error {
 		return err
 	}
 	if opts.out != "" {
-		if err := inv.savePlan(plan, opts.out); err != nil {
+		if err := inv.savePlan(w.lasting(plan), opts.out); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,14 @@ func (inv *invocation) savePlan(plan *planner.Plan, file string) error {
 	return nil
 }
 
+// lasting returns the plan without what holds for now alone: which identities
+// end soon is looked up anew, and said, by the apply.
+func (w *workspace) lasting(plan *planner.Plan) *planner.Plan {
+	saved := *plan
+	saved.Diagnostics = saved.Diagnostics[:len(saved.Diagnostics)-len(w.leases)]
+	return &saved
+}
+
 // mayHold refuses a name for a plan file that is, or may become, something
 // else: what is there is replaced only where it is a plan.
 func (w *workspace) mayHold(file string) error {

@@ -101,10 +101,10 @@ func vaultAppRole(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ID_"+args[0], s.Must(http.MethodPost, role+"/secret-id", map[string]any{})["secret_id"].(string))
 }
 
-// vaultServer breaks the server or mends it: server seal|unseal|kill|restart
+// vaultServer breaks the server or mends it: server seal|unseal|kill|restart|tick
 func vaultServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: server seal|unseal|kill|restart")
+		ts.Fatalf("usage: server seal|unseal|kill|restart|tick")
 	}
 	s := vaultServerOf(ts)
 	switch args[0] {
@@ -116,6 +116,15 @@ func vaultServer(ts *testscript.TestScript, neg bool, args []string) {
 		s.Kill()
 	case "restart":
 		s.Restart()
+	case "tick": // until its clock, which tells seconds, shows another
+		root := *s
+		root.Namespace = ""
+		now := func() any {
+			_, answer := root.Do(http.MethodGet, "sys/health", "", nil)
+			return answer["server_time_utc"]
+		}
+		for first := now(); now() == first; {
+		}
 	default:
 		ts.Fatalf("server: %q is not known", args[0])
 	}

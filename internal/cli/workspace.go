@@ -42,8 +42,9 @@ type workspace struct {
 	key      fingerprint.Key
 	log      *slog.Logger
 	phase    providers.Phase
-	patience time.Duration // for a store that does not answer; 0 is that of the providers
-	reason   string        // why a person asked for this, for the audit log
+	patience time.Duration        // for a store that does not answer; 0 is that of the providers
+	reason   string               // why a person asked for this, for the audit log
+	leases   []planner.Diagnostic // last of the plan's: identities that end before its apply
 }
 
 // opening says what a workspace is opened for.
@@ -199,7 +200,7 @@ func (w *workspace) openProviders(ctx context.Context) ([]*providers.Provider, e
 func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*providers.Provider, error) {
 	env := providers.Env{
 		Dir: w.inv.dir(), Getenv: w.inv.Getenv, Now: w.inv.Now, Random: w.inv.Random, Project: w.cfg.Settings.Project,
-		Phase: w.phase, Person: w.inv.person(),
+		Phase: w.phase, Person: w.inv.person(), Locks: w.inv.locks,
 	}
 	driver, err := b.factory.Open(ctx, env, b.config)
 	if err != nil {
@@ -207,6 +208,7 @@ func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*provi
 	}
 	p := providers.New(b.block.Ref(), driver, providers.Options{
 		Parallelism: w.inv.parallelism, MaxWait: w.patience, Now: w.inv.Now, Log: w.log,
+		Waiting: func(ref string, why error) { w.inv.say("Waiting for %s: %v", ref, why) },
 	})
 	w.inv.opened = append(w.inv.opened, p)
 	return p, nil
@@ -257,7 +259,7 @@ func (w *workspace) desire() error {
 
 // check shows warnings and returns errors.
 func (w *workspace) check(list []planner.Diagnostic) error {
-	diags := fromPlanner(list)
+	diags := fromPlanner(list, w.cfg.Files)
 	if diags.HasErrors() {
 		return &diagnosticsError{diags, w.cfg.Files}
 	}
@@ -286,7 +288,8 @@ func (w *workspace) plan(ctx context.Context, refresh bool, opts planner.DiffOpt
 		c.Detail = w.hintApart(c.Detail, live, c.Location)
 	}
 	if refresh && doable(plan) > 0 {
-		plan.Diagnostics = append(plan.Diagnostics, planner.LeaseWarnings(ctx, plan, w.stores, opts.Now)...)
+		w.leases = planner.LeaseWarnings(ctx, plan, w.stores, opts.Now)
+		plan.Diagnostics = append(plan.Diagnostics, w.leases...)
 	}
 	w.log.Log(ctx, levelTrace, "plan", "changes", len(plan.Changes))
 	return plan, nil

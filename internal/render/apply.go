@@ -41,6 +41,8 @@ type Outcome struct {
 	// Common is Err without its place, as it can be said of many; "" is an error
 	// that stands alone.
 	Common string `json:"-"`
+	// Path is where it is: of many errors that differ in it alone, one is shown.
+	Path string `json:"-"`
 }
 
 // Effect is what a failed call to a provider did.
@@ -119,7 +121,7 @@ func outcomes(p *page, sign string, tone Tone, name string, list []Outcome) {
 		action := solid(Plain, string(o.Action))
 		items[i] = item{
 			sign: sign, tone: tone, address: o.Address, remarks: []span{action}, shared: []span{action},
-			shape: shapeOf(string(o.Action), unaddressed(said, o.Address)), common: unaddressed(said, o.Address),
+			shape: shapeOf(string(o.Action), unaddressed(said, o.Address)), common: unaddressed(said, o.Address), why: true,
 			body: func(p *page) { waysOn(p, o.Address, said) },
 		}
 		if o.Action == planner.Conflict {
@@ -128,7 +130,7 @@ func outcomes(p *page, sign string, tone Tone, name string, list []Outcome) {
 		switch {
 		case o.Common != "":
 			items[i].common = lines(o.Common, next, effectText(o.Effect))
-			items[i].shape = shapeOf(string(o.Action), items[i].common)
+			items[i].shape = shapeOf(string(o.Action), placeless(items[i].common, o.Path))
 		case o.Err != "" || o.Action == planner.Conflict:
 			items[i].shape = "" // every one is told
 		}
@@ -142,16 +144,15 @@ func lines(texts ...string) string {
 }
 
 func applyLastLine(sum ApplySummary) string {
-	secrets, objects := map[planner.Action]int{}, map[string]int{}
+	secrets := map[planner.Action]int{}
 	maps.Copy(secrets, sum.Done)
-	for kind, counts := range sum.Objects {
+	for _, counts := range sum.Objects {
 		for action, n := range counts {
 			secrets[action] -= n
-			objects[kind] += n
 		}
 	}
-	parts := countParts(secrets, func(k kindOfChange) string { return k.done })
-	parts = append(parts, objectParts(objects, "changed")...)
+	done := func(k kindOfChange) string { return k.done }
+	parts := append(countParts(secrets, done), objectCounts(sum.Objects).parts("changed", done)...)
 	line := "Applied: " + strings.Join(parts, ", ") + "."
 	var not []string
 	for _, part := range []struct {

@@ -26,6 +26,7 @@ func changeItem(c *planner.Change, look kindOfChange, ways bool) item {
 		remarks: changeRemarks(c, versionText(c)), shared: changeRemarks(c, ""),
 		loose: c.Action == planner.Conflict && ways || c.Before != c.After,
 		// The same for every secret of a file, and for every file of a folder.
+		why:      c.Action == planner.Unknown || c.Action == planner.Conflict,
 		eager:    c.Action == planner.Unknown || c.Before != c.After && !isGrant(c),
 		harmless: c.Action == planner.Adopt || c.Action == planner.Create && !c.NewValue && c.Before == c.After,
 	}
@@ -72,7 +73,7 @@ func changeShape(c *planner.Change) string {
 	for _, s := range changeRemarks(c, "") {
 		said = shapeOf(said, s.text)
 	}
-	parts := []string{c.Location.Provider, c.Location.Kind, pathShape(c), unaddressed(cause(c), c.Address), from, said, c.Before, c.After}
+	parts := []string{c.Location.Provider, c.Location.Kind, pathShape(c), reasonShape(c), from, said, c.Before, c.After}
 	for _, name := range slices.Sorted(maps.Keys(c.Fields)) {
 		f := c.Fields[name]
 		parts = append(parts, name, f.Op, f.Source, f.Before, f.After)
@@ -91,6 +92,15 @@ func cause(c *planner.Change) string {
 		return c.Detail
 	}
 	return why
+}
+
+// reasonShape is what is said of c, without its place where it could not be told.
+func reasonShape(c *planner.Change) string {
+	said := unaddressed(cause(c), c.Address)
+	if c.Action == planner.Unknown {
+		return placeless(said, c.Location.Path)
+	}
+	return said
 }
 
 // pathShape is the path of c with the parts that come from its address left

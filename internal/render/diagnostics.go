@@ -81,10 +81,11 @@ func snippet(p *page, d *hcl.Diagnostic, f *hcl.File) {
 	p.line(2, bar, text(spaces(columns(before))), toned(Danger, strings.Repeat("^", max(columns(subject), 1))))
 }
 
-// sourceLine returns the first line of r in three parts.
+// sourceLine returns the first line of r in three parts; ok is false where src
+// has no such place.
 func sourceLine(src []byte, r *hcl.Range) (before, subject, after string, ok bool) {
 	start, end := r.Start.Byte, r.End.Byte
-	if start < 0 || start > len(src) {
+	if start < 0 || start > len(src) || bytes.Count(src[:start], []byte("\n"))+1 != r.Start.Line {
 		return "", "", "", false
 	}
 	lineStart := bytes.LastIndexByte(src[:start], '\n') + 1

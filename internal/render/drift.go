@@ -82,7 +82,8 @@ func driftItems(list []planner.Drift, look kindOfDrift) []item {
 		// Who and when differ from one finding to the next; what only could
 		// not be told has neither.
 		if d.ChangedBy == "" && d.ChangedAt.IsZero() {
-			it.shape = shapeOf(d.Location.Provider, d.Location.Kind, it.common)
+			it.shape = shapeOf(d.Location.Provider, d.Location.Kind, placeless(it.common, d.Location.Path))
+			it.why = d.Kind == planner.DriftUnknown
 		}
 		it.body = func(p *page) { driftBody(p, d) }
 		items = append(items, it)

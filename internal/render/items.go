@@ -45,6 +45,9 @@ type item struct {
 	eager bool
 	// loose items stand apart from their neighbours.
 	loose bool
+	// why: what stands under the item is the reason why nothing is done, and is
+	// shown however many there are.
+	why bool
 	// harmless items write over nothing and delete nothing: of very many a reader
 	// needs the number and where to see all, not every name.
 	harmless bool
@@ -83,7 +86,7 @@ func (p *page) list(items []item) {
 			if r.plain() {
 				left++
 			}
-			p.item(r.items[0], column, details || r.items[0].shape == "")
+			p.item(r.items[0], column, details || r.items[0].shape == "" || r.items[0].why)
 		}
 	}
 	if cut && single > maxNames+cutLeast {

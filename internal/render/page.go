@@ -65,8 +65,11 @@ func (p *page) gap() { p.gapAt = p.begun }
 // line writes spans in one line, however long it is.
 func (p *page) line(indent int, spans ...span) {
 	p.open(indent)
+	column := indent
 	for _, s := range spans {
-		p.w.Print(s.tone, p.bounded(s, indent).text)
+		s = p.bounded(s, column)
+		p.w.Print(s.tone, s.text)
+		column += columns(s.text)
 	}
 	p.w.Print(Plain, "\n")
 }
@@ -166,7 +169,7 @@ func (p *page) units(spans []span, hang int) []unit {
 		before = 0
 	}
 	for _, s := range spans {
-		s = p.bounded(s, hang)
+		s = p.bounded(s, hang+glued(units, before))
 		if s.solid {
 			add(s)
 			continue
@@ -206,15 +209,42 @@ func command(text string) int {
 	return end + strings.IndexByte(text[end:]+" ", ' ')
 }
 
-// bounded returns s sanitised, and without spaces if it is solid and longer
-// than a line: a terminal breaks that wherever the line ends, and what follows
-// must not pass for a line of ours.
-func (p *page) bounded(s span, indent int) span {
-	s.text = Sanitize(s.text)
-	if s.solid && columns(s.text) > p.width-indent {
-		s.text = strings.ReplaceAll(s.text, " ", `\x20`)
+// glued returns the width of what the next piece sticks to.
+func glued(units []unit, before int) int {
+	if before > 0 || len(units) == 0 {
+		return 0
 	}
+	return units[len(units)-1].width
+}
+
+// bounded returns s sanitised, as it is written at a column. A terminal breaks
+// what is solid and longer than a line wherever the line ends, and what follows
+// must not pass for a line of ours: a blank beyond the first line is written as
+// `\ `, which an address may have in place of a blank, so that it can still be
+// pasted. That of a grant, which has one and no more, stays.
+func (p *page) bounded(s span, column int) span {
+	s.text = Sanitize(s.text)
+	room := p.width - column
+	if !s.solid || columns(s.text) <= room || hasOneBlank(s.text) {
+		return s
+	}
+	var b strings.Builder
+	at := 0
+	for _, r := range s.text {
+		if r == ' ' && at >= room {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+		at += columns(string(r))
+	}
+	s.text = b.String()
 	return s
+}
+
+// hasOneBlank reports whether s ends as an address does that has one blank, as
+// between the holder and the policy of a grant.
+func hasOneBlank(s string) bool {
+	return strings.Count(s, " ") == 1 && strings.HasSuffix(strings.TrimSuffix(s, "'"), `"]`)
 }
 
 // broken splits the last unit, made of code, if it is longer than a line.

@@ -153,7 +153,8 @@ func kindText(n int, kind string) string {
 		return plural(n, "policy document", "policy documents")
 	case addr.KindRole, addr.KindMount:
 		return plural(n, kind, kind+"s")
-	case "":
+	}
+	if !addr.ValidName(kind) { // from a state or a plan that somebody wrote
 		return plural(n, "object", "objects")
 	}
 	return plural(n, kind+" object", kind+" objects")
@@ -207,6 +208,15 @@ func rangeText(r *planner.Range) string {
 // quoted returns an address as one word of a POSIX shell.
 func quoted(a addr.Address) string {
 	return "'" + strings.ReplaceAll(a.String(), "'", `'\''`) + "'"
+}
+
+// placeless is text without the place that it is about, so that the same thing
+// said of many places is one thing.
+func placeless(s, path string) string {
+	if path == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, path, "PLACE")
 }
 
 // unaddressed returns s, which was said of a, as it can be said of many.

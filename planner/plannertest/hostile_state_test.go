@@ -61,6 +61,10 @@ func besieged(t *testing.T, knobs memory.Options) *World {
 	w := New(t, knobs)
 	w.AddStore("b", knobs)
 	w.Environ["SUPPLIED"] = "v1"
+	gone := ""
+	if knobs.Bindings {
+		w.Objects, gone = append(keptObjects(), goneObjects()...), goneBlocks
+	}
 	w.Configure(fmt.Sprintf(hostileConfig, "  secret \"goes\" {\n    value = random_hex({ bytes = 8 })\n  }\n")).Apply()
 	for ref := range w.Stores {
 		for path, mark := range untouchable {
@@ -70,7 +74,11 @@ func besieged(t *testing.T, knobs memory.Options) *World {
 			}
 		}
 	}
-	return w.Configure(fmt.Sprintf(hostileConfig, ""))
+	if knobs.Bindings {
+		w.loose()
+		w.Objects = keptObjects()
+	}
+	return w.Configure(fmt.Sprintf(hostileConfig, "") + gone)
 }
 
 // TestHostileStates edits a valid state in every way, plans and applies it:
@@ -151,6 +159,9 @@ func (w *World) generated() string {
 
 func (w *World) checkUntouched(name string) {
 	w.Helper()
+	for _, what := range w.objectsUntouched() {
+		w.TB.(*testing.T).Errorf("%s: the object %s was touched", name, what)
+	}
 	for ref, store := range w.Stores {
 		for path, mark := range untouchable {
 			v, live := store.Value(path)
@@ -183,6 +194,9 @@ func hostileStates(t *testing.T, file string) []hostileState {
 	}
 	for _, e := range valid.Sorted() {
 		edits := entryEdits()
+		if e.Role == state.RoleObject {
+			maps.Copy(edits, objectEdits())
+		}
 		for _, name := range slices.Sorted(maps.Keys(edits)) {
 			edit := edits[name]
 			add(e.Address.String()+": "+name, func(s *state.Snapshot) {

@@ -41,10 +41,8 @@ func (s *State) Load(context.Context) (*state.Snapshot, error) {
 	} else if len(s.journal) == 0 {
 		return nil, state.ErrNotExist
 	}
-	for _, r := range s.journal {
-		if err := snap.Apply(r); err != nil {
-			return nil, err
-		}
+	if err := snap.Replay(s.journal); err != nil {
+		return nil, err
 	}
 	snap.Replayed = len(s.journal) > 0
 	return snap, nil

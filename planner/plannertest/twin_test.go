@@ -254,8 +254,15 @@ func (w *twin) end(s sketch, blind map[string]bool) []string {
 		for name, f := range e.Fields {
 			sources[name] = f.Source
 		}
+		generation := e.Generation
+		if len(e.Inputs) > 0 {
+			// How many values of another secret it was made from on the way is where
+			// the run died, and which of two writes at once came first; which it is
+			// made from in the end, its inputs tell.
+			generation = 0
+		}
 		out = append(out, fmt.Sprintf("%s at %s: %s generation %d %v inputs %v labels %v protect %v",
-			e.Address, e.Location, e.Role, e.Generation, sources, e.Inputs, e.Labels, e.Protect))
+			e.Address, e.Location, e.Role, generation, sources, e.Inputs, e.Labels, e.Protect))
 	}
 	for ref, store := range w.Stores {
 		out = append(out, fmt.Sprint(ref, " holds ", store.Paths()))

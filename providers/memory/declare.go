@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,9 @@ const (
 
 // bare reports whether objects of a kind have no room for an owner mark.
 func bare(kind string) bool { return kind == KindBinding || kind == KindRole || kind == KindMount }
+
+// kept reports whether objects of a kind are deleted only by name.
+func kept(kind string) bool { return kind == KindRole || kind == KindMount }
 
 // attached is the document of every binding.
 const attached = "attached\n"
@@ -69,8 +73,11 @@ func (c declarer) CompileDeclaration(in providers.Declaration) ([]providers.Obje
 			text += fmt.Sprintf("%s = %v\n", name, in.Args[name])
 		}
 	}
-	spec := providers.ObjectSpec{Ref: providers.ObjectRef{Kind: in.Kind, Path: in.Name}, Document: text}
+	spec := providers.ObjectSpec{Ref: providers.ObjectRef{Kind: in.Kind, Path: in.Name}, Document: text, Kept: true}
 	spec.Holds = in.Kind == KindMount && in.Name == c.d.o.Mount
+	if c.d.o.Staged && in.Kind == KindMount {
+		spec.Begins = []string{Begun}
+	}
 	specs := []providers.ObjectSpec{spec}
 	policies, _ := in.Args["policies"].([]any)
 	for _, p := range policies {
@@ -112,6 +119,29 @@ func (p purger) Purge(ctx context.Context, path, ifVersion string) error {
 	})
 }
 
+type prober struct{ d *Driver }
+
+// Probe looks at each path by itself.
+func (p prober) Probe(ctx context.Context, paths []string) (map[string]providers.Meta, error) {
+	found := make(map[string]providers.Meta, len(paths))
+	partial := &providers.PartialError{Paths: map[string]error{}}
+	for _, path := range paths {
+		one, err := p.d.Inspect(ctx, []string{path})
+		var denied *providers.PartialError
+		switch {
+		case errors.As(err, &denied):
+			maps.Copy(partial.Paths, denied.Paths)
+		case err != nil:
+			return nil, err
+		}
+		maps.Copy(found, one)
+	}
+	if len(partial.Paths) > 0 {
+		return found, partial
+	}
+	return found, nil
+}
+
 type predictor struct{}
 
 func (predictor) NextVersion(base string) string {
@@ -128,6 +158,14 @@ func (i incarnator) Incarnation(ctx context.Context) (made string, err error) {
 		}
 	}})
 	return made, err
+}
+
+type objectScoper struct{}
+
+// ObjectScope takes the share off an identity.
+func (objectScoper) ObjectScope(identity string) string {
+	world, _, _ := strings.Cut(identity, "/")
+	return world
 }
 
 type leaser struct{ d *Driver }

@@ -35,7 +35,7 @@ type event struct {
 	// Setting is what the attributes were written with.
 	Setting string `json:"setting,omitempty"`
 	// KeepAttributes leaves those of the version before; KeepOld keeps the
-	// version itself.
+	// version itself, or leaves it out of a delete.
 	KeepAttributes bool `json:"keep_attributes,omitempty"`
 	KeepOld        bool `json:"keep_old,omitempty"`
 	// Reuse starts the numbers of a new secret at 1 again.
@@ -73,12 +73,15 @@ func (w *World) apply(e event) {
 		w.secrets[e.Path].envelope++
 	case eventUndelete:
 		m := w.secrets[e.Path].more
-		m.deleted, m.purged = 0, 0
+		m.deleted, m.purged, m.remains = 0, 0, false
 	case eventDelete:
 		r := w.secrets[e.Path]
-		if e.Duration > 0 {
+		if e.Duration != 0 {
 			m := r.extra()
-			m.deleted, m.purged = w.clock, w.clock+int64(e.Duration)
+			m.deleted, m.purged, m.remains = w.clock, w.clock+int64(e.Duration), e.KeepOld
+			if e.Duration < 0 {
+				m.purged = 0
+			}
 			return
 		}
 		w.used[e.Path] = r.number

@@ -70,6 +70,15 @@ type Options struct {
 	// Mount is the container that all secrets lie in and that can be declared:
 	// nothing can be written while it is missing, and its content goes with it.
 	Mount string
+	// Share names a part of a World beside others, as one mount of several: its
+	// identity has that after a slash, and objects are those of the whole World.
+	Share string
+	// Staged: a mount is made as [Begun] by one call and brought to its document
+	// by another, "configure_object", which can be cut off from it.
+	Staged bool
+	// Hides names paths that a List, and an Inspect of more than one path, pass
+	// over without a word; only Prober tells them.
+	Hides func(path string) bool
 	// Lease is how long the identity in use lasts.
 	Lease providers.Lease
 
@@ -84,63 +93,6 @@ type Options struct {
 	// returns it from every later call, and the World lives on. It is called
 	// without locks and may use the World, or end the process.
 	At func(point string) error
-}
-
-// Full is a platform that can do everything.
-func Full() Options {
-	return Options{
-		Versions: true, Conditional: true, SoftDelete: 7 * 24 * time.Hour, Restore: true, Attributes: true,
-		Tokens: true, OpID: true, Patch: true, List: true, Objects: true,
-	}
-}
-
-// Versioned is like a versioned store with preconditions and without a
-// recovery window.
-func Versioned() Options {
-	return Options{
-		Versions: true, Conditional: true, Attributes: true, OpID: true, Patch: true, List: true,
-		ReuseVersions: true, Objects: true, HideFields: true,
-	}
-}
-
-// Eventual is like a cloud store whose writes take neither token nor
-// precondition and whose lists lag.
-func Eventual() Options {
-	return Options{
-		Versions: true, SoftDelete: 90 * 24 * time.Hour, Restore: true, Attributes: true, OpID: true, List: true,
-		HideFields: true, Lag: 2, Settle: 2 * time.Minute, MaxBytes: 25 << 10, ForbidEmpty: true,
-	}
-}
-
-// Counting is like a store that counts its versions under a precondition and
-// keeps attributes beside them, written by a second call: nothing in a version
-// tells whose it is.
-func Counting() Options {
-	return Options{
-		Versions: true, Conditional: true, SoftDelete: 30 * 24 * time.Hour, Restore: true, Attributes: true, Patch: true, List: true,
-		Objects: true, HideFields: true, ReuseVersions: true, Counts: true, Apart: true, Purge: true, Bindings: true,
-	}
-}
-
-// Files is like a folder of encrypted files: a container is everything up to
-// the last slash of a path.
-func Files() Options {
-	return Options{
-		Conditional: true, Patch: true, List: true, Objects: true, Promises: true, Envelopes: true,
-		Container: func(kind, path string) string {
-			if kind == ObjectKind { // an object's path is the container it is about
-				return path
-			}
-			return container(path)
-		},
-	}
-}
-
-func container(path string) string {
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		return path[:i]
-	}
-	return path
 }
 
 // Driver is one process in front of a [World].
@@ -183,11 +135,17 @@ func (d *Driver) Powers() providers.Powers {
 	if d.o.Purge {
 		p.Purger = purger{d}
 	}
+	if d.o.Hides != nil {
+		p.Prober = prober{d}
+	}
 	if d.o.Counts {
 		p.Predictor = predictor{}
 	}
 	if d.o.Mount != "" {
 		p.Incarnator = incarnator{d}
+	}
+	if d.o.Share != "" {
+		p.ObjectScoper = objectScoper{}
 	}
 	if !d.o.Lease.Expires.IsZero() {
 		p.Leaser = leaser{d}
@@ -212,6 +170,9 @@ func (d *Driver) Capabilities() providers.Capabilities {
 func (d *Driver) Identity(ctx context.Context) (string, error) {
 	var id string
 	err := d.call(ctx, "identity", "", step{commit: func() { id = d.w.identity }})
+	if d.o.Share != "" && err == nil {
+		id += "/" + d.o.Share
+	}
 	return id, err
 }
 
@@ -225,6 +186,9 @@ func (d *Driver) Inspect(ctx context.Context, paths []string) (map[string]provid
 	}
 	err := d.call(ctx, "inspect", at, step{whole: true, commit: func() {
 		for _, path := range paths {
+			if len(paths) > 1 && d.hides(path) {
+				continue
+			}
 			if err := d.w.pathFault("inspect", path); err != nil {
 				partial.Paths[path] = err
 			} else if m := d.answer(d.o.Prefix + path); m != nil {
@@ -240,6 +204,8 @@ func (d *Driver) Inspect(ctx context.Context, paths []string) (map[string]provid
 	}
 	return found, nil
 }
+
+func (d *Driver) hides(path string) bool { return d.o.Hides != nil && d.o.Hides(path) }
 
 // answer is what this platform tells of a path, which may be out of date.
 func (d *Driver) answer(path string) *providers.Meta {

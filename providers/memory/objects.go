@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,14 +41,54 @@ func (o objects) WriteObject(ctx context.Context, req providers.ObjectRequest) (
 	err := d.call(ctx, "write_object", req.Ref.Path, step{
 		check: func() (bool, error) { return false, d.checkObject(req) },
 		commit: func() {
-			d.commitObject(req, nil)
+			first := req
+			if d.staged(req) {
+				first.Document = Begun
+			}
+			d.commitObject(first, nil)
 			object = d.object(req.Ref)
 		},
 	})
+	if err == nil && object.Document == Begun && req.Document != Begun {
+		object, err = d.configure(ctx, req, object)
+	}
 	if err != nil {
 		return providers.Object{}, err
 	}
 	return object, nil
+}
+
+// Begun is the document of a mount that was made and not configured, see
+// [Options].Staged.
+const Begun = "begun\n"
+
+// staged reports whether a request makes a mount in two calls.
+func (d *Driver) staged(req providers.ObjectRequest) bool {
+	return d.o.Staged && req.Ref.Kind == KindMount && req.Document != "" && d.w.objects[req.Ref] == nil
+}
+
+// configure is the second of the two calls. The mount is there by then, so no
+// error of it says that nothing happened.
+func (d *Driver) configure(ctx context.Context, req providers.ObjectRequest, made providers.Object) (providers.Object, error) {
+	req.IfVersion = made.Version
+	err := d.call(ctx, "configure_object", req.Ref.Path, step{
+		check: func() (bool, error) { return false, d.checkObject(req) },
+		commit: func() {
+			d.commitObject(req, nil)
+			made = d.object(req.Ref)
+		},
+	})
+	return made, cutOff(err, "it was made and not configured")
+}
+
+// cutOff turns an error that says that nothing happened into one that does not,
+// after a call before it had an effect.
+func cutOff(err error, text string) error {
+	var e *providers.Error
+	if errors.As(err, &e) && e.Code.Definite() {
+		return providers.Errorf(providers.Ambiguous, "%s: %s", text, e.Code)
+	}
+	return err
 }
 
 func (d *Driver) object(ref providers.ObjectRef) providers.Object {
@@ -55,7 +96,7 @@ func (d *Driver) object(ref providers.ObjectRef) providers.Object {
 	if o == nil {
 		return providers.Object{}
 	}
-	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind)}
+	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind), Kept: kept(ref.Kind)}
 }
 
 func (o *object) version() string { return fmt.Sprintf("o%d", o.number) }
@@ -69,6 +110,18 @@ func (d *Driver) checkObject(req providers.ObjectRequest) error {
 		return providers.Errorf(providers.Conflict, "version %s is gone", req.IfVersion)
 	case o.version() != req.IfVersion:
 		return providers.Errorf(providers.Conflict, "the live version is %s, not %q", o.version(), req.IfVersion)
+	case req.Document == "" && req.Ref.Kind == KindBinding && d.o.Attributes:
+		return d.checkUnbind(req)
+	}
+	return nil
+}
+
+// checkUnbind lets nobody take away a policy of another project.
+func (d *Driver) checkUnbind(req providers.ObjectRequest) error {
+	_, policy, _ := strings.Cut(req.Ref.Path, " ")
+	o := d.w.objects[providers.ObjectRef{Kind: KindPolicy, Path: policy}]
+	if o != nil && o.attrs.Mark.Project != req.Attributes.Mark.Project {
+		return providers.Errorf(providers.Invalid, "the policy %s is of project %q", policy, o.attrs.Mark.Project)
 	}
 	return nil
 }

@@ -53,7 +53,8 @@ type record struct {
 type more struct {
 	old             []version
 	by              string
-	deleted, purged int64
+	deleted, purged int64 // purged is 0 for one that is kept without an end
+	remains         bool  // it is deleted, and its older versions are not
 }
 
 type version struct {
@@ -113,7 +114,7 @@ func (r *record) extra() *more {
 // has let go of is gone.
 func (w *World) get(path string) *record {
 	r := w.secrets[path]
-	if r != nil && r.deleted() && w.clock >= r.more.purged {
+	if r != nil && r.deleted() && r.more.purged != 0 && w.clock >= r.more.purged {
 		w.used[path] = r.number
 		delete(w.secrets, path)
 		return nil
@@ -127,6 +128,14 @@ func (w *World) live(path string) *record {
 		return r
 	}
 	return nil
+}
+
+// deletable is live, or what is deleted of which something remains.
+func (w *World) deletable(path string) *record {
+	if r := w.get(path); r != nil && r.deleted() && r.more.remains {
+		return r
+	}
+	return w.live(path)
 }
 
 func (w *World) meta(path string) *providers.Meta {
@@ -148,7 +157,11 @@ func (w *World) meta(path string) *providers.Meta {
 	if r.more != nil {
 		m.ChangedBy = r.more.by
 		if r.deleted() {
-			m.Deleted, m.Purged = time.Unix(0, r.more.deleted).UTC(), time.Unix(0, r.more.purged).UTC()
+			m.Remains = r.more.remains
+			m.Deleted = time.Unix(0, r.more.deleted).UTC()
+			if r.more.purged != 0 {
+				m.Purged = time.Unix(0, r.more.purged).UTC()
+			}
 		}
 	}
 	return m
@@ -209,12 +222,23 @@ func (w *World) SetMark(path string, m providers.Mark) {
 // RemoveMark takes the owner mark off by hand.
 func (w *World) RemoveMark(path string) { w.SetMark(path, providers.Mark{}) }
 
-// Remove deletes a secret by hand, beyond recovery if window is zero.
+// Remove deletes a secret by hand, beyond recovery if window is zero, and to be
+// kept without an end if it is negative.
 func (w *World) Remove(path string, window time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.live(path) != nil {
 		w.commit(event{Kind: eventDelete, Path: path, Duration: window})
+	}
+}
+
+// RemoveCurrent deletes the live version of a secret by hand and leaves those
+// before it.
+func (w *World) RemoveCurrent(path string, window time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.live(path); r != nil {
+		w.commit(event{Kind: eventDelete, Path: path, Duration: window, KeepOld: len(r.extra().old) > 0})
 	}
 }
 
@@ -311,7 +335,7 @@ func (w *World) Settle() {
 
 // Calls returns how many calls of an operation were made: "identity",
 // "inspect", "read", "write", "patch", "delete", "set_attributes", "list",
-// "undelete", "batch", "inspect_objects", "write_object", "purge",
+// "undelete", "batch", "inspect_objects", "write_object", "configure_object", "purge",
 // "incarnation", "lease" or "audit_access". The empty name is all of them.
 func (w *World) Calls(op string) int {
 	w.mu.Lock()

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 	"unicode"
@@ -31,11 +30,7 @@ func (c *change) finish(ctx context.Context, meta providers.Meta) (providers.Met
 		return meta, nil
 	}
 	done, err := attributer{c.d}.SetAttributes(ctx, c.req.Path, meta.Version, c.req.Attributes)
-	var e *providers.Error
-	if errors.As(err, &e) && e.Code.Definite() {
-		err = providers.Errorf(providers.Ambiguous, "the value was written, its attributes were not: %s", e.Code)
-	}
-	return done, err
+	return done, cutOff(err, "the value was written, its attributes were not")
 }
 
 type patcher struct{ d *Driver }
@@ -217,15 +212,19 @@ func (d *Driver) Delete(ctx context.Context, path, ifVersion string) error {
 }
 
 func (d *Driver) checkDelete(path, ifVersion string) (done bool, err error) {
-	if d.w.live(d.o.Prefix+path) == nil {
+	r := d.w.deletable(d.o.Prefix + path)
+	switch {
+	case r == nil:
 		return true, nil
+	case r.deleted() && r.version() == ifVersion: // what remains of it goes too
+		return false, nil
 	}
 	return false, d.w.precondition(d.o.Prefix+path, ifVersion)
 }
 
 func (d *Driver) remove(path string) {
 	path = d.o.Prefix + path
-	if d.w.live(path) == nil {
+	if d.w.deletable(path) == nil {
 		return // gone between check and effect
 	}
 	d.lag(path)
@@ -288,7 +287,7 @@ func (l lister) List(ctx context.Context) (map[string]providers.Meta, error) {
 	err := d.call(ctx, "list", "", step{commit: func() {
 		for path := range d.w.secrets {
 			rest, ours := strings.CutPrefix(path, d.o.Prefix)
-			if !ours {
+			if !ours || d.hides(rest) {
 				continue
 			}
 			if m := d.answer(path); m != nil {
@@ -296,7 +295,7 @@ func (l lister) List(ctx context.Context) (map[string]providers.Meta, error) {
 			}
 		}
 		for path := range d.w.stale { // gone, and still told
-			if rest, ours := strings.CutPrefix(path, d.o.Prefix); ours && d.w.secrets[path] == nil {
+			if rest, ours := strings.CutPrefix(path, d.o.Prefix); ours && d.w.secrets[path] == nil && !d.hides(rest) {
 				if m := d.answer(path); m != nil {
 					found[rest] = *m
 				}

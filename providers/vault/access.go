@@ -78,6 +78,7 @@ func resolveReader(r providers.Reader) (holder, error) {
 		return holder{}, providers.Errorf(providers.Invalid, "%s: the %s is empty", f.name, f.args[i])
 	}
 	h := f.holder(r.Args)
+	h.name = strings.ToLower(h.name)
 	return h, h.check()
 }
 
@@ -155,7 +156,7 @@ func (c *compiler) addRole(h holder, namespace, account string) error {
 		}
 	}
 	s := settings{"bound_service_account_names": []any{account}, "bound_service_account_namespaces": []any{namespace}}
-	spec := providers.ObjectSpec{Ref: h.ref(), Document: s.document(h.typ)}
+	spec := providers.ObjectSpec{Ref: h.ref(), Document: s.document(h.typ), Kept: true}
 	if other, made := c.roles[h.String()]; made && other.Document != spec.Document {
 		return providers.Errorf(providers.Invalid, "two service accounts share the role name %s, so that each would get what the other reads: rename one", h.name)
 	}

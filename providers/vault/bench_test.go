@@ -23,7 +23,7 @@ func BenchmarkInspectScan(b *testing.B) {
 			`"metadata_cas_required":false,"oldest_version":0,"updated_time":"2026-11-24T10:06:27Z","versions":{"1":{"created_time":"2026-11-24T10:06:27Z","deletion_time":"","destroyed":false}}}`, key))
 	}
 	body := []byte(`{"request_id":"1","data":{"key_info":{` + strings.Join(infos, ",") + `},"keys":[` + strings.Join(keys, ",") + `]}}`)
-	d, err := Open(providers.Env{Getenv: func(name string) string { return map[string]string{"VAULT_TOKEN": "t"}[name] }, Now: fixedNow}, &Config{Address: "http://vault.invalid"})
+	d, err := Open(providers.Env{Getenv: func(name string) string { return map[string]string{"VAULT_TOKEN": "t"}[name] }, Now: fixedNow}, &Config{Address: "https://vault.invalid"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,8 +2,10 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/cofferhq/coffer/providers"
 )
@@ -19,7 +21,11 @@ func (d *Driver) writeBinding(ctx context.Context, req providers.ObjectRequest) 
 	if req.Document != "" && req.Document != attached {
 		return providers.Object{}, providers.Errorf(providers.Invalid, "the document of the binding %s is not understood", req.Ref.Path)
 	}
-	defer d.holders.lock(h.String())()
+	release, err := d.lockHolder(ctx, h)
+	if err != nil {
+		return providers.Object{}, err
+	}
+	defer release()
 	live, err := d.readHolder(ctx, h)
 	if err != nil {
 		return providers.Object{}, err
@@ -37,6 +43,9 @@ func (d *Driver) writeBinding(ctx context.Context, req providers.ObjectRequest) 
 	}
 	if req.Document == "" {
 		policies = slices.DeleteFunc(policies, func(p string) bool { return p == policy })
+		if err := d.mayDetach(ctx, req, h, policy, policies); err != nil {
+			return providers.Object{}, err
+		}
 	} else if was == nil {
 		policies = sortedPolicies(append(policies, policy))
 	}
@@ -55,6 +64,27 @@ func (d *Driver) writeBinding(ctx context.Context, req providers.ObjectRequest) 
 		return providers.Object{}, nil
 	}
 	return *after.binding(policy), nil
+}
+
+// mayDetach refuses to take off a policy that is not one of the project's: who
+// attached that one cannot be told. One that exists no more gives nothing. rest
+// is what then stays attached.
+func (d *Driver) mayDetach(ctx context.Context, req providers.ObjectRequest, h holder, policy string, rest []string) error {
+	live, err := d.livePolicy(ctx, policy)
+	if err != nil || live == nil || d.ours(live, providers.Mark{Project: req.Attributes.Mark.Project}) {
+		return err
+	}
+	return providers.Errorf(providers.Conflict, "the policy %s is not of this project, so whether %s has it by this project alone cannot be told", policy, h.label()).
+		WithHint("take it off by hand if so: %s; or let go of it with a removed block that has destroy = false", h.byHand(rest))
+}
+
+// byHand says how a person leaves only some policies attached.
+func (h holder) byHand(rest []string) string {
+	set := fmt.Sprintf("%s=%q", h.argument(), strings.Join(rest, ","))
+	if h.typ == typeJWT || h.typ == typeKubernetes {
+		return fmt.Sprintf("`vault write %s %s …` with all else that `vault read %s` shows, since what is left out goes back to its standard", h.api(), set, h.api())
+	}
+	return fmt.Sprintf("`vault write %s %s`", h.api(), set)
 }
 
 // missingHolder says what to do about a holder that Coffer does not make by
@@ -77,6 +107,9 @@ func (d *Driver) sendPolicies(ctx context.Context, h holder, live *liveHolder, p
 	set := map[string]any{h.argument(): policies}
 	if h.isRole() {
 		return d.sendRole(ctx, h, live, set)
+	}
+	if name, _ := live.data["name"].(string); strings.EqualFold(name, h.name) {
+		h.name = name // the server would take another spelling for a new name
 	}
 	return d.client.do(ctx, request{method: http.MethodPost, path: h.api(), body: set})
 }

@@ -115,11 +115,54 @@ func (c *client) Call(ctx context.Context, token secret.Value, method, path stri
 	if query, ok := body.(url.Values); ok && !r.changes() {
 		r.body, r.query = nil, query
 	}
-	return c.attempt(ctx, r, token)
+	err := c.attempt(ctx, r, token)
+	var e *providers.Error
+	if errors.As(err, &e) {
+		e.Sent = append(e.Sent, credentialsIn(body)...)
+	}
+	return err
 }
 
-// attempt makes one request.
+// credentialsIn returns the texts in what a sign-in sends: a server may repeat
+// them in its answer.
+func credentialsIn(body any) []secret.Value {
+	data, err := json.Marshal(body)
+	var plain any
+	if err != nil || json.Unmarshal(data, &plain) != nil {
+		return nil
+	}
+	var found []secret.Value
+	var look func(any)
+	look = func(v any) {
+		switch v := v.(type) {
+		case string:
+			found = append(found, secret.String(v))
+		case []any:
+			for _, element := range v {
+				look(element)
+			}
+		case map[string]any:
+			for _, element := range v {
+				look(element)
+			}
+		}
+	}
+	look(plain)
+	return found
+}
+
+// attempt makes one request. Its error names the token as sent.
 func (c *client) attempt(ctx context.Context, r request, token secret.Value) error {
+	err := c.once(ctx, r, token)
+	var e *providers.Error
+	if !token.IsZero() && errors.As(err, &e) {
+		e.Sent = append(e.Sent, token)
+	}
+	return err
+}
+
+// once is one request.
+func (c *client) once(ctx context.Context, r request, token secret.Value) error {
 	limited, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	var sent atomic.Bool

@@ -195,9 +195,11 @@ func TestConfigFromEnvironment(t *testing.T) {
 		"defaults":    {want: Config{Address: defaultAddress, Mount: "secret"}},
 		"environment": {env: variables, want: Config{Address: "https://env.example:1", Namespace: "team/a", Mount: "secret", TLSSkipVerify: true, TLSServerName: "vault.example"}},
 		"block": {
-			env: variables, config: Config{Address: "http://block.example", Namespace: "other", Mount: "/kv/", Prefix: "shop/", TLSServerName: "x"},
-			want: Config{Address: "http://block.example", Namespace: "other", Mount: "kv", Prefix: "shop", TLSSkipVerify: true, TLSServerName: "x"},
+			env: variables, config: Config{Address: "https://block.example", Namespace: "other", Mount: "/kv/", Prefix: "shop/", TLSServerName: "x"},
+			want: Config{Address: "https://block.example", Namespace: "other", Mount: "kv", Prefix: "shop", TLSSkipVerify: true, TLSServerName: "x"},
 		},
+		"in clear":        {config: Config{Address: "http://vault.example"}, err: "allow_http"},
+		"allowed":         {config: Config{Address: "http://vault.example", AllowHTTP: true}, want: Config{Address: "http://vault.example", AllowHTTP: true, Mount: "secret"}},
 		"no scheme":       {config: Config{Address: "vault.example:8200"}, err: "https://HOST:PORT"},
 		"credentials":     {config: Config{Address: "https://u:hunter2@vault.example"}, err: "auth block"},
 		"prefix":          {config: Config{Prefix: "a/../b"}, err: "prefix"},
@@ -280,7 +282,7 @@ func FuzzAnswers(f *testing.F) {
 		if status < 200 || status > 599 {
 			return
 		}
-		d := openAt(t, "http://vault.invalid")
+		d := openAt(t, "https://vault.invalid")
 		d.seen = &mount{exists: true, version: "2"}
 		d.client.api = answering(t, fixed{status, body})
 		answered := func(what string, err error, path string) {

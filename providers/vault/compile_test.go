@@ -20,7 +20,7 @@ func pure(c Config) *Driver {
 
 const (
 	runtime = `app.checkout.policy.runtime["production"]`
-	aPolicy = "secret-payments-checkout-production-runtime"
+	aPolicy = "secret--payments--checkout-production-runtime"
 )
 
 func grant(policy, fn string, args ...string) providers.Grant {
@@ -34,7 +34,7 @@ func TestCompileAccess(t *testing.T) {
 	specs, err := d.CompileAccess(nil, []providers.Grant{
 		grant(runtime, "vault_kubernetes", "checkout", "api"), grant(runtime, "vault_approle", "checkout"),
 		grant(runtime, "vault_jwt", "ci", "team/jwt"), grant(runtime, "vault_entity", "web server"), grant(runtime, "vault_group", "ops"),
-		grant(runtime, "vault_approle", "checkout"),
+		grant(runtime, "vault_approle", "Checkout"), // the server knows one of these two
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +57,7 @@ func TestCompileAccess(t *testing.T) {
 		{
 			Ref:      providers.ObjectRef{Kind: KindRole, Path: "kubernetes:kubernetes/checkout-api"},
 			Document: "type = \"kubernetes\"\nbound_service_account_names = [\"api\"]\nbound_service_account_namespaces = [\"checkout\"]\n",
+			Kept:     true,
 		},
 		binding("approle:approle/checkout", "approle checkout", true),
 		binding("entity:web server", "entity web server", false),
@@ -91,10 +92,11 @@ func TestCompileAccessRefuses(t *testing.T) {
 		"an empty one":     {[]providers.Grant{grant(runtime, "vault_kubernetes", "a", "")}, "the service-account is empty"},
 		"a role with a /":  {[]providers.Grant{grant(runtime, "vault_approle", "a/b")}, "has a / in its name"},
 		"another platform": {[]providers.Grant{grant(runtime, "aws_role", "a")}, "has no reader aws_role"},
-		"all accounts":     {[]providers.Grant{grant(runtime, "vault_kubernetes", "a", "*")}, "one service account of one namespace"},
+		"all accounts":     {[]providers.Grant{grant(runtime, "vault_kubernetes", "a", "*")}, "would be a pattern"},
+		"all namespaces":   {[]providers.Grant{grant(runtime, "vault_kubernetes", "*", "a")}, "one service account of one namespace"},
 		"one name, two policies": {[]providers.Grant{
 			grant(`app.a-b.policy.p["c"]`, "vault_entity", "x"), grant(`app.a.policy.p["b-c"]`, "vault_entity", "x"),
-		}, "are both the ACL policy secret-a-b-c-p"},
+		}, "are both the ACL policy secret--a-b-c-p"},
 		"one role, two accounts": {[]providers.Grant{
 			grant(runtime, "vault_kubernetes", "a-b", "c"), grant(runtime, "vault_kubernetes", "a", "b-c"),
 		}, "two service accounts share the role name a-b-c"},
@@ -122,16 +124,17 @@ func TestCompileDeclaration(t *testing.T) {
 		},
 		"approle at its standard": {
 			providers.Declaration{Kind: "role", Type: "approle", Name: "checkout", Args: map[string]any{"bind_secret_id": true, "token_ttl": 0.0}},
-			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindRole, Path: "approle:approle/checkout"}, Document: "type = \"approle\"\n"}},
+			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindRole, Path: "approle:approle/checkout"}, Document: "type = \"approle\"\n", Kept: true}},
 		},
 		"approle with policies": {
-			providers.Declaration{Kind: "role", Type: "approle", Name: "checkout", Args: map[string]any{
-				"secret_id_ttl": "90m", "token_ttl": 3600.0, "token_max_ttl": "2d", "token_bound_cidrs": []any{"10.0.0.0/8", "1.2.3.4/32", "10.0.0.0/8"}, "policies": []any{"ops"}, "mount": "team/approle",
+			providers.Declaration{Kind: "role", Type: "approle", Name: "Checkout", Args: map[string]any{
+				"secret_id_ttl": "90m", "token_strictly_bind_ip": true, "token_ttl": 3600.0, "token_max_ttl": "2d", "token_bound_cidrs": []any{"10.0.0.0/8", "1.2.3.4/32", "10.0.0.0/8"}, "policies": []any{"ops"}, "mount": "team/approle",
 			}},
 			[]providers.ObjectSpec{
 				{
 					Ref:      providers.ObjectRef{Kind: KindRole, Path: "approle:team/approle/checkout"},
-					Document: "type = \"approle\"\nsecret_id_ttl = \"1h30m\"\ntoken_bound_cidrs = [\"1.2.3.4/32\",\"10.0.0.0/8\"]\ntoken_max_ttl = \"48h\"\ntoken_ttl = \"1h\"\n",
+					Document: "type = \"approle\"\nsecret_id_ttl = \"1h30m\"\ntoken_bound_cidrs = [\"1.2.3.4/32\",\"10.0.0.0/8\"]\ntoken_max_ttl = \"48h\"\ntoken_strictly_bind_ip = true\ntoken_ttl = \"1h\"\n",
+					Kept:     true,
 				},
 				{
 					Ref: providers.ObjectRef{Kind: KindBinding, Path: "approle:team/approle/checkout ops"}, Document: "attached\n", Reads: "ops for approle checkout of auth/team/approle",
@@ -141,11 +144,15 @@ func TestCompileDeclaration(t *testing.T) {
 		},
 		"jwt": {
 			providers.Declaration{Kind: "role", Type: "jwt", Name: "ci", Args: map[string]any{"user_claim": "sub", "bound_claims": map[string]any{"b": "<&>", "a": []any{"x"}}}},
-			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindRole, Path: "jwt:jwt/ci"}, Document: "type = \"jwt\"\nbound_claims = {\"a\":[\"x\"],\"b\":\"<&>\"}\nuser_claim = \"sub\"\n"}},
+			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindRole, Path: "jwt:jwt/ci"}, Document: "type = \"jwt\"\nbound_claims = {\"a\":[\"x\"],\"b\":\"<&>\"}\nuser_claim = \"sub\"\n", Kept: true}},
 		},
 		"mount": {
 			providers.Declaration{Kind: "mount", Type: "kv", Name: "secret", Args: map[string]any{"options": map[string]any{"version": "2"}, "max_versions": 5.0, "delete_version_after": "0s", "description": "ours"}},
-			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:secret"}, Document: "type = \"kv\"\ndescription = \"ours\"\nmax_versions = 5\n", Holds: true}},
+			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:secret"}, Document: "type = \"kv\"\ndescription = \"ours\"\nmax_versions = 5\n", Holds: true, Kept: true, Begins: []string{"type = \"kv\"\ndescription = \"ours\"\n"}}},
+		},
+		"mount made at once": {
+			providers.Declaration{Kind: "mount", Type: "kv", Name: "other", Args: map[string]any{"description": "ours"}},
+			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:other"}, Document: "type = \"kv\"\ndescription = \"ours\"\n", Kept: true}},
 		},
 	} {
 		specs, err := d.CompileDeclaration(c.decl)
@@ -206,6 +213,7 @@ func TestCompileDeclarationRefuses(t *testing.T) {
 		{providers.Declaration{Kind: "mount", Type: "kv", Name: "x", Args: map[string]any{"options": map[string]any{"version": "1"}}}, "options", `want { version = "2" }`},
 		{providers.Declaration{Kind: "mount", Type: "kv", Name: "x", Args: map[string]any{"version": "2"}}, "version", "there is no argument version"},
 		{providers.Declaration{Kind: "mount", Type: "pki", Name: "x"}, "", "only of kv"},
+		{providers.Declaration{Kind: "mount", Type: "kv", Name: "x/+"}, "", "would be a pattern"},
 		{providers.Declaration{Kind: "bucket", Name: "x"}, "", "no bucket blocks"},
 	} {
 		_, err := d.CompileDeclaration(c.decl)
@@ -253,5 +261,83 @@ func TestCanonicalArguments(t *testing.T) {
 	want := settings{"token_ttl": "2h", "token_num_uses": 3.0}
 	if diff := cmp.Diff(map[string]any{"bind_secret_id": true, "token_ttl": "2h"}, changes(roleArguments(typeAppRole), live, want)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// No two places of one server lead to one policy.
+func TestPolicyNames(t *testing.T) {
+	taken := map[string]Config{}
+	for _, c := range []Config{
+		{Mount: "secret"},
+		{Mount: "secret", Prefix: "payments"},
+		{Mount: "secret-payments"},
+		{Mount: "secret", Prefix: "a/b"},
+		{Mount: "secret", Prefix: "a-b"},
+		{Mount: "secret", Prefix: "a--b"},
+		{Mount: "secret", Prefix: "A-b"},
+		{Mount: "secret", Prefix: "a b"},
+		{Mount: "secret", Prefix: "a-b-"},
+		{Mount: "secret", Prefix: "checkout-production-runtime"},
+		{Mount: "secret-a", Prefix: "b"},
+	} {
+		name, err := pure(c).policyName(runtime)
+		if other, twice := taken[name]; twice || err != nil {
+			t.Errorf("%+v and %+v are both %s, %v", c, other, name, err)
+		}
+		taken[name] = c
+	}
+	name, err := pure(Config{Prefix: "team/payments"}).policyName(`app.check--out.policy.run-["production"]`)
+	if want := "secret--team--payments--check-out-production-run"; name != want || err != nil {
+		t.Errorf("%s, %v, want %s", name, err, want)
+	}
+}
+
+func TestObjectScope(t *testing.T) {
+	for _, mount := range []string{"secret", "team/kv"} {
+		if got, want := pure(Config{Mount: mount}).ObjectScope("vault:c-1/a/b/"+mount), "vault:c-1/a/b"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// What a policy would read as a pattern is no path, but it can be found.
+func TestPatternsAreNoPaths(t *testing.T) {
+	d := pure(Config{Prefix: "shop"})
+	for _, path := range []string{"a*", "+", "a/+/b", "a/+", "x+*y", "{{identity.entity.id}}", "a}}", "${x}"} {
+		if _, err := d.Resolve(kindSecret, path); providers.CodeOf(err) != providers.Invalid {
+			t.Errorf("%s: %v", path, err)
+		}
+		if _, err := d.DefaultPath(providers.Place{App: "app", Environment: "prod", Name: path}); providers.CodeOf(err) != providers.Invalid {
+			t.Errorf("%s as a name: %v", path, err)
+		}
+		for argument, c := range map[string]Config{"mount": {Mount: path}, "prefix": {Prefix: path}} {
+			if _, err := complete(c, func(string) string { return "" }); providers.CodeOf(err) != providers.Invalid || !strings.HasPrefix(err.Error(), argument) {
+				t.Errorf("%s as %s: %v", path, argument, err)
+			}
+		}
+		if err := d.within("shop/" + path); err != nil {
+			t.Errorf("%s where somebody else made it: %v", path, err)
+		}
+	}
+	if got, err := d.Resolve(kindSecret, "a*b/c+d/{x}"); err != nil || got != "shop/a*b/c+d/{x}" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// Two spellings that the server takes for one are one holder.
+func TestSpellingsOfAHolder(t *testing.T) {
+	for _, pair := range [][2]string{
+		{"approle:approle/Web", "approle:approle/web"}, {"jwt:Team/jwt/CI", "jwt:Team/jwt/ci"}, {"entity:Alice", "entity:alice"}, {"group:OPS", "group:ops"},
+	} {
+		if h, err := parseHolder(pair[0]); err != nil || h.String() != pair[1] {
+			t.Errorf("%s is read as %s, %v", pair[0], h, err)
+		}
+	}
+	for _, fn := range []string{"vault_approle", "vault_jwt", "vault_entity", "vault_group"} {
+		upper, err := resolveReader(providers.Reader{Func: fn, Args: []string{"Web"}})
+		lower, err2 := resolveReader(providers.Reader{Func: fn, Args: []string{"web"}})
+		if upper != lower || err != nil || err2 != nil {
+			t.Errorf("%s: %v and %v, %v, %v", fn, upper, lower, err, err2)
+		}
 	}
 }

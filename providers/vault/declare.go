@@ -27,6 +27,7 @@ func tokenArguments(more ...argument) []argument {
 		argument{name: "token_period", shape: aDuration},
 		argument{name: "token_num_uses", shape: aNumber},
 		argument{name: "token_bound_cidrs", shape: aSet},
+		argument{name: "token_strictly_bind_ip", shape: aFlag},
 		argument{name: "token_no_default_policy", shape: aFlag},
 		argument{name: "token_type", shape: aText, standard: "default"},
 	)
@@ -170,7 +171,7 @@ func (d *Driver) compileRole(decl providers.Declaration) ([]providers.ObjectSpec
 	if err := refuseOthers(decl, known, argPolicies, argMount); err != nil {
 		return nil, err
 	}
-	h := holder{typ: decl.Type, mount: decl.Type, name: decl.Name}
+	h := holder{typ: decl.Type, mount: decl.Type, name: strings.ToLower(decl.Name)}
 	if v, written := decl.Args[argMount]; written {
 		text, _ := v.(string)
 		if h.mount = strings.Trim(text, "/"); h.mount == "" {
@@ -184,7 +185,7 @@ func (d *Driver) compileRole(decl providers.Declaration) ([]providers.ObjectSpec
 	if err != nil {
 		return nil, err
 	}
-	specs := []providers.ObjectSpec{{Ref: h.ref(), Document: s.document(decl.Type)}}
+	specs := []providers.ObjectSpec{{Ref: h.ref(), Document: s.document(decl.Type), Kept: true}}
 	policies, err := (argument{shape: aSet}).canonical(decl.Args[argPolicies])
 	if err != nil {
 		return nil, wrongArgument(argPolicies, fmt.Errorf("policies: %w", err))
@@ -236,9 +237,14 @@ func (d *Driver) compileMount(decl providers.Declaration) ([]providers.ObjectSpe
 	if err != nil {
 		return nil, err
 	}
-	return []providers.ObjectSpec{{
+	spec := providers.ObjectSpec{
 		Ref:      providers.ObjectRef{Kind: KindMount, Path: decl.Type + ":" + decl.Name},
 		Document: s.document(decl.Type),
 		Holds:    decl.Name == d.config.Mount,
-	}}, nil
+		Kept:     true,
+	}
+	if made := s.made().document(decl.Type); made != spec.Document {
+		spec.Begins = []string{made}
+	}
+	return []providers.ObjectSpec{spec}, nil
 }

@@ -30,19 +30,21 @@ func (d *Driver) Delete(ctx context.Context, p, ifVersion string) error {
 	switch {
 	case err != nil:
 		return err
-	case m == nil || meta.IsDeleted() && meta.Version == ifVersion:
+	case m == nil || meta.IsDeleted() && !meta.Remains && meta.Version == ifVersion:
 		return nil
 	case meta.Version != ifVersion:
 		return providers.Errorf(providers.Conflict, "the current version is %s, not %.40s", meta.Version, ifVersion)
 	}
-	versions := m.choose(func(v *version) bool {
-		at, err := v.deletedAt(d.now())
-		return !v.Destroyed && (err != nil || at.IsZero())
-	})
-	if err := d.onVersions(ctx, "delete", p, versions); err != nil {
+	if err := d.onVersions(ctx, "delete", p, m.choose(d.isLive)); err != nil {
 		return err
 	}
 	return d.nobodyWrote(ctx, p, m.CurrentVersion)
+}
+
+// isLive reports whether a version can be read.
+func (d *Driver) isLive(v *version) bool {
+	at, err := v.deletedAt(d.now())
+	return !v.Destroyed && (err != nil || at.IsZero())
 }
 
 // nobodyWrote checks after an effect on versions that no other was made.

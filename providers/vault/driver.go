@@ -21,6 +21,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 	if !d.config.AllowValueRead {
 		c.Versioned, c.ConditionalWrite, c.SoftDelete = true, true, true
 	}
+	c.Shared = d.config.AllowValueRead
 	return c
 }
 
@@ -28,7 +29,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 // marks and no undelete.
 func (d *Driver) Powers() providers.Powers {
 	var p providers.Powers
-	p.Lister, p.Placer, p.Incarnator, p.Leaser = d, d, d, d
+	p.Lister, p.Placer, p.Incarnator, p.Leaser, p.Closer = d, d, d, d, d
 	var other any = d
 	p.ObjectDriver, _ = other.(providers.ObjectDriver)
 	p.AccessCompiler, _ = other.(providers.AccessCompiler)
@@ -36,10 +37,11 @@ func (d *Driver) Powers() providers.Powers {
 	p.AccessAuditor, _ = other.(providers.AccessAuditor)
 	p.Permitter, _ = other.(providers.Permitter)
 	p.Examiner, _ = other.(providers.Examiner)
+	p.ObjectScoper, _ = other.(providers.ObjectScoper)
 	if d.config.AllowValueRead {
 		return p
 	}
-	p.Patcher, p.Attributer, p.Restorer, p.Purger, p.Predictor = d, d, d, d, d
+	p.Patcher, p.Attributer, p.Restorer, p.Purger, p.Predictor, p.Prober, p.Dater = d, d, d, d, d, d, d
 	return p
 }
 

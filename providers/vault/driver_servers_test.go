@@ -324,3 +324,31 @@ func TestIncarnation(t *testing.T) {
 		t.Errorf("a mount that is no KV: %v", err)
 	}
 }
+
+// Versions that somebody's delete of the current one left readable are told, and
+// taken by a delete.
+func TestOlderVersionsRemain(t *testing.T) {
+	s := vaulttest.Start(t, vaulttest.Options{})
+	mount := s.KV()
+	d := withToken(t, s.Address, mount, s.RootToken)
+	p := providers.New("vault", d, providers.Options{})
+	for i, base := range []string{"", "1"} {
+		if _, err := p.Write(t.Context(), providers.WriteRequest{Path: "a", Value: secret.String("v"), IfVersion: base, OpID: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Must(http.MethodDelete, mount+"/data/a", nil)
+	found, err := p.Inspect(t.Context(), []string{"a"})
+	if err != nil || !found["a"].IsDeleted() || !found["a"].Remains {
+		t.Fatalf("%+v, %v: version 1 can still be read", found, err)
+	}
+	if err := p.Delete(t.Context(), "a", "2"); err != nil {
+		t.Fatal(err)
+	}
+	if found, err = p.Probe(t.Context(), []string{"a"}); err != nil || !found["a"].IsDeleted() || found["a"].Remains {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if status, _ := s.Do(http.MethodGet, mount+"/data/a?version=1", s.RootToken, nil); status != http.StatusNotFound {
+		t.Errorf("version 1 is still read: status %d", status)
+	}
+}

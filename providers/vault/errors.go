@@ -85,7 +85,7 @@ func (c *client) refused(r request, resp *http.Response, body []byte) error {
 	switch {
 	case why.status == http.StatusServiceUnavailable && strings.Contains(why.words, wordsSealed):
 		why.text, e.Lasting = c.address.Host+" is sealed", true
-		e.Hint = "unseal it with `vault operator unseal` or `bao operator unseal`, then run this again; nothing was done here"
+		e.Hint = "unseal it with `vault operator unseal` or `bao operator unseal`, then run this again"
 	case why.status == http.StatusNotImplemented:
 		why.text, e.Lasting = c.address.Host+" is not initialised", true
 		e.Hint = "initialise it with `vault operator init` or `bao operator init`"

@@ -13,6 +13,9 @@ import (
 	"github.com/cofferhq/coffer/providers/vault/acl"
 )
 
+// pathsAtOnce is how many paths a server is asked about in one request.
+const pathsAtOnce = 200
+
 // How much of what a doctor looks at is worth a warning.
 const (
 	clockTolerance = 30 * time.Second // sign-in methods check times
@@ -34,7 +37,7 @@ func (x *examination) warn(subject, next, format string, args ...any) {
 }
 
 func (x *examination) fail(subject string, err error) {
-	f := providers.Finding{Subject: subject, Status: providers.FindingFail, Text: err.Error()}
+	f := providers.Finding{Subject: subject, Status: providers.FindingFail, Text: err.Error(), Sent: providers.SentWith(err)}
 	var e *providers.Error
 	if errors.As(err, &e) {
 		f.Next = e.Hint
@@ -171,25 +174,24 @@ func (x *examination) mount(ctx context.Context) {
 	x.ok(subject, "KV version %s", m.version)
 }
 
-// permissions compares what is needed with what the token has, in one request.
+// permissions compares what is needed with what the token has.
 func (x *examination) permissions(ctx context.Context, needed []providers.Permission) {
-	if len(needed) == 0 {
-		return
-	}
-	paths := make([]string, len(needed))
-	for i, p := range needed {
-		paths[i] = p.Path
-	}
-	var answer struct{ Data map[string]any }
-	err := x.d.client.do(ctx, request{
-		method: http.MethodPost, path: "sys/capabilities-self", body: map[string]any{"paths": paths}, into: &answer,
-	})
-	if err != nil {
-		x.fail("permissions", err)
-		return
-	}
-	for _, p := range needed {
-		x.permission(p, answer.Data[p.Path])
+	for some := range slices.Chunk(needed, pathsAtOnce) {
+		paths := make([]string, len(some))
+		for i, p := range some {
+			paths[i] = p.Path
+		}
+		var answer struct{ Data map[string]any }
+		err := x.d.client.do(ctx, request{
+			method: http.MethodPost, path: "sys/capabilities-self", body: map[string]any{"paths": paths}, into: &answer,
+		})
+		if err != nil {
+			x.fail("permissions", err)
+			return
+		}
+		for _, p := range some {
+			x.permission(p, answer.Data[p.Path])
+		}
 	}
 }
 
@@ -214,7 +216,7 @@ func (x *examination) permission(p providers.Permission, given any) {
 		Text: fmt.Sprintf("the token may not %s (%s)", strings.Join(missing, ", "), p.Why),
 		Next: "its policies need: " + acl.Rule{Path: p.Path, Capabilities: p.Capabilities}.String(),
 	}
-	if slices.Equal(missing, []string{acl.Scan}) { // there is a way without
+	if slices.Equal(missing, []string{acl.Scan}) || p.Why == whyHolders { // there is a way without
 		f.Status = providers.FindingWarn
 	}
 	x.list = append(x.list, f)

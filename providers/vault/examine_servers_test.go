@@ -3,6 +3,7 @@
 package vault
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,6 +80,31 @@ func TestExamine(t *testing.T) {
 	withToken(t, proxied.URL, mount, s.RootToken).Examine(t.Context(), needed)
 	if n := len(proxied.take()); n != 4 {
 		t.Errorf("%d requests", n)
+	}
+	// Very many are asked about in several requests, and each is answered.
+	many := providers.PermissionRequest{Phase: providers.PhaseApply}
+	for i := range 150 {
+		many.Secrets = append(many.Secrets, providers.Use{Path: fmt.Sprintf("a/%d", i), Write: true})
+	}
+	needed = root.Permissions(many)
+	found := withToken(t, proxied.URL, mount, s.TokenWith("plan")).Examine(t.Context(), needed)
+	denied := 0
+	for _, f := range found {
+		if f.Status == providers.FindingFail {
+			denied++
+		}
+	}
+	if n := proxied.count("sys/capabilities-self"); n != (len(needed)+pathsAtOnce-1)/pathsAtOnce || n < 3 || denied < 600 || len(found) != len(needed)+4 {
+		t.Errorf("%d requests, %d findings and %d refusals for %d permissions", n, len(found), denied, len(needed))
+	}
+	// Not to see who holds a policy is no error.
+	holders := root.Permissions(providers.PermissionRequest{
+		Phase: providers.PhasePlan, Secrets: []providers.Use{{Path: "a"}}, Objects: []providers.ObjectRef{{Kind: KindPolicy, Path: "p"}},
+	})
+	for _, f := range withToken(t, s.Address, mount, s.TokenWith("plan")).Examine(t.Context(), holders) {
+		if f.Status == providers.FindingFail || f.Subject == "auth/+/role" && f.Status != providers.FindingWarn {
+			t.Errorf("%+v", f)
+		}
 	}
 	s.Seal()
 	check(t, "sealed", root.Examine(t.Context(), needed), []string{"error server: is sealed | vault operator unseal"}, nil)

@@ -46,7 +46,7 @@ func (d *Driver) Identity(ctx context.Context) (string, error) {
 			WithHint("initialise it with `vault operator init` or `bao operator init`"))
 	case h.Sealed:
 		return "", lasting(providers.Errorf(providers.Unavailable, "%s is sealed", host).
-			WithHint("unseal it with `vault operator unseal` or `bao operator unseal`, then run this again; nothing was done here"))
+			WithHint("unseal it with `vault operator unseal` or `bao operator unseal`, then run this again"))
 	case h.ClusterID == "":
 		return "", providers.Errorf(providers.Invalid, "%s names no cluster", host).
 			WithHint("look whether the address is that of Vault or OpenBao itself")

@@ -23,6 +23,23 @@ const mostFolders = 100_000
 // use it; else each is a request of its own. Below a mount that does not exist
 // is nothing.
 func (d *Driver) Inspect(ctx context.Context, paths []string) (map[string]providers.Meta, error) {
+	return d.lookAt(ctx, paths, d.inspect)
+}
+
+// Probe implements [providers.Prober]: a request for each path. A policy of
+// OpenBao can filter what lists and scans show.
+func (d *Driver) Probe(ctx context.Context, paths []string) (map[string]providers.Meta, error) {
+	return d.lookAt(ctx, paths, func(ctx context.Context, paths []string, found map[string]providers.Meta, partial *providers.PartialError) error {
+		if m, err := d.mounted(ctx); err != nil || !m.exists {
+			return err
+		}
+		return d.inspectEach(ctx, paths, found, partial)
+	})
+}
+
+type asking func(ctx context.Context, paths []string, found map[string]providers.Meta, partial *providers.PartialError) error
+
+func (d *Driver) lookAt(ctx context.Context, paths []string, look asking) (map[string]providers.Meta, error) {
 	found := make(map[string]providers.Meta, len(paths))
 	partial := &providers.PartialError{Paths: map[string]error{}}
 	var ask []string
@@ -33,7 +50,7 @@ func (d *Driver) Inspect(ctx context.Context, paths []string) (map[string]provid
 		}
 		ask = append(ask, p)
 	}
-	err := d.inspect(ctx, ask, found, partial)
+	err := look(ctx, ask, found, partial)
 	switch {
 	case err != nil:
 		return nil, err

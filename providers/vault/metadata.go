@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,6 +74,7 @@ func (d *Driver) meta(m *metadata) (meta providers.Meta, ok bool, err error) {
 	if err != nil {
 		return providers.Meta{}, false, providers.Errorf(providers.Invalid, "the server's metadata has a time that is none")
 	}
+	meta.Remains = meta.IsDeleted() && len(m.choose(d.isLive)) > 0
 	meta.Version = strconv.Itoa(m.CurrentVersion)
 	meta.Created = created
 	meta.Attributes = attributesOf(m.CustomMetadata)
@@ -197,4 +199,22 @@ func checkCustom(custom map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// VersionCreated implements [providers.Dater].
+func (d *Driver) VersionCreated(ctx context.Context, p, number string) (time.Time, error) {
+	m, err := d.readMetadata(ctx, p)
+	if err != nil {
+		return time.Time{}, err
+	}
+	v := m.Versions[number]
+	if v == nil {
+		return time.Time{}, providers.Errorf(providers.NotFound, "there is no version %.40s", number).
+			WithHint("`vault kv metadata get` lists those that are left")
+	}
+	created, err := parseTime(v.CreatedTime)
+	if err != nil {
+		return time.Time{}, providers.Errorf(providers.Invalid, "the server's metadata has a time that is none")
+	}
+	return created, nil
 }

@@ -135,6 +135,15 @@ func (d *Driver) makeMount(ctx context.Context, at, typ string, want settings) e
 	return nil
 }
 
+// made are the settings of a mount that was made and not yet configured.
+func (s settings) made() settings {
+	made := maps.Clone(s)
+	for _, a := range mountConfig() {
+		delete(made, a.name)
+	}
+	return made
+}
+
 // awaitMount waits until a new mount answers. For a moment the server says that
 // it is upgrading it.
 func (d *Driver) awaitMount(ctx context.Context, at string) error {

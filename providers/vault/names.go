@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/agext/levenshtein"
 
@@ -33,6 +32,7 @@ const (
 	typeKV         = "kv"
 	typeEntity     = "entity"
 	typeGroup      = "group"
+	typeUser       = "userpass" // only found, never declared
 )
 
 // holder is what policies can be attached to: a role of an auth method, an
@@ -66,7 +66,10 @@ func (h holder) isRole() bool { return h.mount != "" }
 
 // api is its path in the API.
 func (h holder) api() string {
-	if h.isRole() {
+	switch {
+	case h.typ == typeUser:
+		return "auth/" + h.mount + "/users/" + h.name
+	case h.isRole():
 		return "auth/" + h.mount + "/role/" + h.name
 	}
 	return "identity/" + h.typ + "/name/" + h.name
@@ -105,7 +108,9 @@ func (h holder) check() error {
 	return nil
 }
 
-// parseHolder is the inverse of [holder.String].
+// parseHolder is the inverse of [holder.String]. The servers make small letters
+// of the names of roles and find entities and groups by either, so that two
+// spellings are one holder.
 func parseHolder(text string) (holder, error) {
 	h := holder{}
 	typ, rest, ok := strings.Cut(text, ":")
@@ -124,6 +129,7 @@ func parseHolder(text string) (holder, error) {
 	if !ok {
 		return h, providers.Errorf(providers.Invalid, "%q is no holder of policies", text)
 	}
+	h.name = strings.ToLower(h.name)
 	return h, h.check()
 }
 
@@ -164,26 +170,41 @@ func checkPolicyName(name string) error {
 }
 
 // policyName names the ACL policy of a policy block in one environment:
-// MOUNT-PREFIX-APP-ENVIRONMENT-NAME, so that two mounts of one server do not
-// write each other's.
+// MOUNT--PREFIX--APP-ENVIRONMENT-NAME. Each part of the mount and the prefix
+// stands for itself, so that two mounts or prefixes of one server do not write
+// each other's; two blocks below one prefix that share a name are refused.
 func (d *Driver) policyName(address string) (string, error) {
 	a, err := addr.Parse(address)
 	if err != nil {
 		return "", err
 	}
 	var parts []string
-	for _, part := range []string{d.config.Mount, d.config.Prefix, a.App, a.AppKey, a.Environment, a.Key, a.Name} {
-		if part != "" {
-			parts = append(parts, part)
+	for part := range strings.SplitSeq(d.config.Mount+"/"+d.config.Prefix, "/") {
+		if part == "" {
+			continue
+		}
+		word := policyWord(part)
+		if word != part { // another part may become the same
+			sum := sha256.Sum256([]byte(part))
+			word += "-" + hex.EncodeToString(sum[:3])
+		}
+		parts = append(parts, word)
+	}
+	var words []string
+	for _, word := range []string{a.App, a.AppKey, a.Environment, a.Key, a.Name} {
+		if word != "" {
+			words = append(words, word)
 		}
 	}
-	name := strings.Map(func(r rune) rune {
-		if strings.ContainsRune("/ ,*+", r) {
-			return '-'
-		}
-		return r
-	}, strings.ToLower(strings.Join(parts, "-")))
+	name := strings.Join(append(parts, policyWord(strings.Join(words, "-"))), "--")
 	return name, checkPolicyName(name)
+}
+
+// policyWord is text as a part of a policy's name, without "--", which stands
+// between the parts.
+func policyWord(text string) string {
+	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return strings.ContainsRune("-/ ,*+", r) })
+	return strings.Join(words, "-")
 }
 
 // versionOf is the version of an object: its text decides, which is public.
@@ -222,15 +243,4 @@ func sortedPolicies(names []string) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// keyedLocks is one lock for each name. The zero value is ready.
-type keyedLocks struct{ locks sync.Map }
-
-// lock waits for the lock of a name and returns how to give it back.
-func (k *keyedLocks) lock(name string) (unlock func()) {
-	l, _ := k.locks.LoadOrStore(name, &sync.Mutex{})
-	mu := l.(*sync.Mutex)
-	mu.Lock()
-	return mu.Unlock
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/cofferhq/coffer/providers"
@@ -14,6 +15,7 @@ var (
 	_ providers.AccessAuditor  = (*Driver)(nil)
 	_ providers.Permitter      = (*Driver)(nil)
 	_ providers.Examiner       = (*Driver)(nil)
+	_ providers.ObjectScoper   = (*Driver)(nil)
 )
 
 // inspection gathers the answers of [Driver.InspectObjects].
@@ -142,6 +144,38 @@ func (d *Driver) WriteObject(ctx context.Context, req providers.ObjectRequest) (
 	return providers.Object{}, unknownKind(req.Ref.Kind)
 }
 
+// ObjectScope implements [providers.ObjectScoper]: the mounts of one namespace
+// of one cluster share its policies, roles, entities and groups.
+func (d *Driver) ObjectScope(identity string) string {
+	return strings.TrimSuffix(identity, "/"+d.config.Mount)
+}
+
+// lockHolder waits until no other change of what a holder has is under way in
+// this run, whichever provider block makes it.
+func (d *Driver) lockHolder(ctx context.Context, h holder) (release func(), err error) {
+	if d.locks == nil {
+		return func() {}, nil
+	}
+	d.mu.Lock()
+	scope := d.scope
+	d.mu.Unlock()
+	if scope == "" {
+		identity, err := d.Identity(ctx)
+		if err != nil {
+			return nil, err
+		}
+		scope = d.ObjectScope(identity)
+		d.mu.Lock()
+		d.scope = scope
+		d.mu.Unlock()
+	}
+	release, err = d.locks.Lock(ctx, scope+" "+strings.ToLower(h.String()))
+	if err != nil {
+		return nil, providers.Errorf(providers.Cancelled, "%w", err)
+	}
+	return release, nil
+}
+
 // precondition compares what is live with what the request was made for. gone
 // is a deletion of what does not exist, which is done.
 func precondition(req providers.ObjectRequest, live *providers.Object) (gone bool, err error) {
@@ -171,5 +205,7 @@ func noContent(path string) error {
 }
 
 func newObject(kind, document string) *providers.Object {
-	return &providers.Object{Version: versionOf(kind, document), Document: document, NoMark: kind != KindPolicy}
+	return &providers.Object{
+		Version: versionOf(kind, document), Document: document, NoMark: kind != KindPolicy, Kept: kind == KindRole || kind == KindMount,
+	}
 }

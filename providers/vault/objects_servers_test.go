@@ -207,6 +207,7 @@ func TestBindings(t *testing.T) {
 	s := vaulttest.Start(t, vaulttest.Options{})
 	newPrograms(t, s)
 	d := withToken(t, s.Address, "secret", s.RootToken)
+	d.locks = &providers.Locks{}
 	s.Must(http.MethodPost, "auth/team/jwt/role/r", map[string]any{
 		"role_type": "jwt", "user_claim": "sub", "bound_subject": "s", "token_policies": "theirs", "bound_claims_type": "glob", "callback_mode": "direct", "token_policies_template_claims": true, "token_ttl": 60, "claim_mappings": map[string]string{"a": "b"},
 	})
@@ -391,6 +392,9 @@ func TestUndeclaredAccess(t *testing.T) {
 		{Ref: policy("one"), Reads: []string{"shop/a"}, Text: `line 1: path "` + mount + `/data/+/a" (read, update)`},
 		{Ref: policy("templated"), Reads: []string{"shop/a", "shop/b"}, Text: `line 1: path "` + mount + `/data/{{identity.entity.name}}/*" (read)`},
 	}
+	for i := range want {
+		want[i].Text += whereMeant
+	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
 	}
@@ -411,5 +415,283 @@ func TestUndeclaredAccess(t *testing.T) {
 	}
 	if _, err := d.InspectObjects(ended, []providers.ObjectRef{policy("one")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// A role that somebody attached something to stays.
+func TestRolesInUse(t *testing.T) {
+	s := vaulttest.Start(t, vaulttest.Options{})
+	newPrograms(t, s)
+	d := withToken(t, s.Address, "secret", s.RootToken)
+	for _, c := range objectCases() {
+		if c.ref.Kind != KindRole {
+			continue
+		}
+		write(t, d, providers.ObjectSpec{Ref: c.ref, Document: c.first})
+		h, err := holderOf(c.ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := h.binding("theirs")
+		if err := writeObject(t.Context(), d, theirs, attached, ""); err != nil {
+			t.Fatal(err)
+		}
+		version := versionOf(KindRole, c.first)
+		err = writeObject(t.Context(), d, c.ref, "", version)
+		var e *providers.Error
+		if !errors.As(err, &e) || e.Code != providers.Conflict || !strings.Contains(err.Error(), "has the policies theirs") || !strings.Contains(e.Hint, "vault write "+h.api()) {
+			t.Errorf("%s: %v", c.ref.Path, err)
+		}
+		if err := writeObject(t.Context(), d, theirs, "", versionOf(KindBinding, attached)); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeObject(t.Context(), d, c.ref, "", version); err != nil {
+			t.Errorf("%s when it is empty: %v", c.ref.Path, err)
+		}
+	}
+	found, err := d.InspectObjects(t.Context(), []providers.ObjectRef{{Kind: KindMount, Path: "kv:cubbyhole"}})
+	for _, o := range found {
+		if !o.Kept {
+			t.Error("a mount is not kept")
+		}
+	}
+	if err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
+// A mount that was made and not configured is what its declaration says that it
+// can be, and a second run finishes it.
+func TestHalfMadeMount(t *testing.T) {
+	s := vaulttest.Start(t, vaulttest.Options{})
+	proxied := newProxy(t, s.Address)
+	d := withToken(t, proxied.URL, "half", s.RootToken)
+	specs, err := d.CompileDeclaration(providers.Declaration{Kind: "mount", Type: "kv", Name: "half", Args: map[string]any{"description": "ours", "max_versions": 3.0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxied.on(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "half/config") && r.Method != http.MethodGet {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	if err := writeObject(t.Context(), d, specs[0].Ref, specs[0].Document, ""); providers.CodeOf(err) != providers.Ambiguous {
+		t.Errorf("cut off: %v", err)
+	}
+	proxied.on(nil)
+	found, err := d.InspectObjects(t.Context(), refsOf(specs))
+	half := found[specs[0].Ref]
+	if err != nil || !slices.Equal(specs[0].Begins, []string{half.Document}) {
+		t.Fatalf("half made it is %q, not one of %q (%v)", half.Document, specs[0].Begins, err)
+	}
+	if err := writeObject(t.Context(), d, specs[0].Ref, specs[0].Document, half.Version); err != nil {
+		t.Error(err)
+	}
+}
+
+// What does not carry our mark is neither deleted nor taken off.
+func TestForeignPoliciesStay(t *testing.T) {
+	s := vaulttest.Start(t, vaulttest.Options{})
+	newPrograms(t, s)
+	d := withToken(t, s.Address, "secret", s.RootToken)
+	text := "path \"a\" {}\n"
+	for name, mark := range map[string]providers.Mark{
+		"ours": {Project: "test", Address: "a1"}, "another-address": {Project: "test", Address: "a2"}, "another-project": {Project: "other", Address: "a1"}, "unmarked": {},
+	} {
+		marked, err := withMark(mark, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Policy(name, marked)
+		s.Policy(name+"-2", marked)
+	}
+	s.Must(http.MethodPost, "auth/team/jwt/role/r", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_subject": "s"})
+	mark := providers.Attributes{Mark: providers.Mark{Project: "test", Address: "a1"}}
+	for _, c := range []struct {
+		policy             string
+		delete, detachable bool
+	}{
+		{"ours", true, true},
+		{"another-address", false, true}, // another block of the same project has it
+		{"another-project", false, false},
+		{"unmarked", false, false},
+		{"gone", true, true},
+	} {
+		_, err := d.WriteObject(t.Context(), providers.ObjectRequest{
+			Ref: providers.ObjectRef{Kind: KindPolicy, Path: c.policy}, IfVersion: versionOf(KindPolicy, text), Attributes: mark,
+		})
+		if c.delete != (err == nil) || !c.delete && providers.CodeOf(err) != providers.Conflict {
+			t.Errorf("deleting %s: %v", c.policy, err)
+		}
+		policy := c.policy
+		if policy == "ours" { // another one, since that one is gone
+			policy = "ours-2"
+		}
+		for _, h := range []holder{{typeAppRole, "approle", "r"}, {typeEntity, "", "alice"}, {typeJWT, "team/jwt", "r"}} {
+			if err := writeObject(t.Context(), d, h.binding("keep"), attached, ""); err != nil && providers.CodeOf(err) != providers.Conflict {
+				t.Fatal(err)
+			}
+			if err := writeObject(t.Context(), d, h.binding(policy), attached, ""); err != nil {
+				t.Fatal(err)
+			}
+			_, err := d.WriteObject(t.Context(), providers.ObjectRequest{Ref: h.binding(policy), IfVersion: versionOf(KindBinding, attached), Attributes: mark})
+			live, readErr := d.readHolder(t.Context(), h)
+			if readErr != nil || slices.Contains(live.policies(), policy) == c.detachable || !slices.Contains(live.policies(), "keep") {
+				t.Errorf("taking %s off %s leaves %v, %v", policy, h, live.policies(), readErr)
+			}
+			var e *providers.Error
+			if c.detachable != (err == nil) || err != nil && (!errors.As(err, &e) || e.Code != providers.Conflict || !strings.Contains(e.Hint, "vault write "+h.api()+" "+h.argument()+"=")) {
+				t.Errorf("taking %s off %s: %v", policy, h, err)
+			}
+		}
+	}
+}
+
+// Bindings of one holder are not lost between two provider blocks, nor between
+// two spellings, and an entity keeps its spelling.
+func TestBindingsOfTwoProviders(t *testing.T) {
+	s := vaulttest.Start(t, vaulttest.Options{})
+	newPrograms(t, s)
+	proxied := newProxy(t, s.Address) // another address of the same server
+	locks := &providers.Locks{}
+	one, two := withToken(t, s.Address, "secret", s.RootToken), withToken(t, proxied.URL, "other", s.RootToken)
+	one.locks, two.locks = locks, locks
+	s.Must(http.MethodPost, "identity/entity", map[string]any{"name": "Mixed"})
+	s.Must(http.MethodPost, "identity/group", map[string]any{"name": "Mixed"})
+	for _, h := range []string{"approle:approle/mixed", "entity:mixed", "group:mixed"} {
+		hold, err := parseHolder(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		var want []string
+		for i := range 16 {
+			want = append(want, fmt.Sprintf("p-%02d", i))
+			d, spelling := one, h
+			if i%2 == 1 {
+				d, spelling = two, strings.Replace(h, "mixed", "MIXED", 1)
+			}
+			wg.Go(func() {
+				ref := providers.ObjectRef{Kind: KindBinding, Path: fmt.Sprintf("%s p-%02d", spelling, i)}
+				if err := writeObject(t.Context(), d, ref, attached, ""); err != nil {
+					t.Errorf("%s: %v", ref.Path, err)
+				}
+			})
+		}
+		wg.Wait()
+		live, err := one.readHolder(t.Context(), hold)
+		if err != nil || !slices.Equal(live.policies(), want) {
+			t.Errorf("%s: %v, %v", h, live.policies(), err)
+		}
+		if !hold.isRole() && live.data["name"] != "Mixed" {
+			t.Errorf("%s is called %v now", h, live.data["name"])
+		}
+	}
+	release, err := locks.Lock(t.Context(), one.scope+" approle:approle/mixed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = writeObject(ended, two, providers.ObjectRef{Kind: KindBinding, Path: "approle:approle/mixed q"}, attached, "")
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting: %v", err)
+	}
+}
+
+// A policy of ours that somebody else got as well is told, whoever that is and
+// however it is called.
+func TestUndeclaredHolders(t *testing.T) {
+	s := vaulttest.Start(t, vaulttest.Options{})
+	newPrograms(t, s)
+	mount := s.KV()
+	proxied := newProxy(t, s.Address)
+	d := withToken(t, proxied.URL, mount, s.RootToken)
+	managed := []providers.Managed{{Path: "shop/b"}, {Path: "shop/a"}}
+	s.Policy("ours", `path "`+mount+`/data/shop/a" { capabilities = ["read"] }`)
+	s.Policy("ours-too", `path "`+mount+`/data/shop/*" { capabilities = ["read"] }`)
+	s.Policy("nothing", `path "x" {}`)
+	s.Must(http.MethodPost, "sys/auth/sso", map[string]any{"type": "oidc"})
+	for path, body := range map[string]map[string]any{
+		"auth/approle/role/Web":       {"token_policies": "ours,ours-too"},
+		"auth/approle/role/intruder":  {"token_policies": "ours,nothing"},
+		"auth/approle/role/bystander": {"token_policies": "nothing"},
+		"auth/team/jwt/role/ci":       {"role_type": "jwt", "user_claim": "sub", "bound_subject": "s", "token_policies": "ours"},
+		"auth/sso/role/staff":         {"user_claim": "sub", "allowed_redirect_uris": "http://localhost", "token_policies": "ours"},
+		"auth/kubernetes/role/old":    {"bound_service_account_names": "a", "bound_service_account_namespaces": "b", "policies": "ours"},
+		"auth/userpass/users/alice":   {"token_policies": "ours"},
+		"identity/entity":             {"name": "../a/b?", "policies": "ours"},
+		"identity/group":              {"name": "Ops-2", "policies": "ours"},
+	} {
+		s.Must(http.MethodPost, path, body)
+	}
+	declared := []providers.ObjectRef{
+		{Kind: KindPolicy, Path: "ours"},
+		{Kind: KindPolicy, Path: "ours-too"},
+		{Kind: KindPolicy, Path: "nothing"},
+		{Kind: KindBinding, Path: "approle:approle/web ours"},
+		{Kind: KindBinding, Path: "jwt:team/jwt/ci ours"},
+	}
+	lines := func(token string) []string {
+		t.Helper()
+		reader := withToken(t, proxied.URL, mount, token)
+		found, err := reader.UndeclaredAccess(t.Context(), managed, declared)
+		if err != nil {
+			t.Error(err)
+		}
+		var out []string
+		for _, u := range found {
+			if u.Ref.Kind != KindBinding {
+				t.Errorf("unexpected %+v", u)
+			}
+			out = append(out, u.Ref.Path+": "+u.Text+" "+strings.Join(u.Reads, ","))
+		}
+		return out
+	}
+	all := []string{
+		"approle:approle/intruder ours: policy ours is attached to approle/intruder shop/a",
+		"approle:approle/web ours-too: policy ours-too is attached to approle/web shop/a,shop/b",
+		"entity:../a/b? ours: policy ours is attached to entity/../a/b? shop/a",
+		"group:ops-2 ours: policy ours is attached to group/ops-2 shop/a",
+		"jwt:sso/staff ours: policy ours is attached to sso/staff shop/a",
+		"kubernetes:kubernetes/old ours: policy ours is attached to kubernetes/old shop/a",
+		"userpass:userpass/alice ours: policy ours is attached to userpass/alice shop/a",
+	}
+	if diff := cmp.Diff(all, lines(s.RootToken)); diff != "" {
+		t.Error(diff)
+	}
+	// What a token may not look at is passed over, and without the list of auth
+	// methods those of the configuration are looked at.
+	policies := `path "sys/policies/acl" { capabilities = ["list"] } path "sys/policies/acl/*" { capabilities = ["read"] } `
+	s.Policy("blind", policies)
+	s.Policy("some", policies+`path "auth/+/role" { capabilities = ["list"] } path "auth/+/role/+" { capabilities = ["read"] } path "auth/approle/role/web" { capabilities = ["deny"] }`)
+	if diff := cmp.Diff([]string(nil), lines(s.TokenWith("blind"))); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(all[:1], lines(s.TokenWith("some"))); diff != "" {
+		t.Error(diff)
+	}
+	// Without a policy of ours nobody is asked; what fails is an error beside
+	// what was found.
+	proxied.take()
+	if _, err := d.UndeclaredAccess(t.Context(), managed, declared[3:]); err != nil {
+		t.Error(err)
+	}
+	if n := proxied.count("auth/") + proxied.count("identity/"); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	proxied.on(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/auth/kubernetes/role/old") {
+			return false
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, `{"errors":["1 error occurred"]}`)
+		return true
+	})
+	found, err := d.UndeclaredAccess(t.Context(), managed, declared)
+	if providers.CodeOf(err) != providers.Unavailable || len(found) != len(all)-1 {
+		t.Errorf("%d found, %v", len(found), err)
 	}
 }

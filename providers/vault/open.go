@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -24,6 +25,10 @@ func Open(env providers.Env, config *Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	if address.Scheme == "http" && !c.AllowHTTP && !onThisMachine(address.Hostname()) {
+		return nil, providers.Errorf(providers.Invalid, "address: without TLS the token would travel to %s in clear", address.Hostname()).
+			WithHint("use https, or write allow_http = true where the network is trusted")
+	}
 	transport, err := newTransport(env, c)
 	if err != nil {
 		return nil, err
@@ -40,7 +45,7 @@ func Open(env providers.Env, config *Config) (*Driver, error) {
 	}
 	client := &client{address: address, namespace: c.Namespace, api: sender, patience: oneRequest}
 	client.session = signin.NewSession(method, client, env.Now)
-	return &Driver{client: client, config: c, now: env.Now, unscanned: map[string]bool{}}, nil
+	return &Driver{client: client, config: c, now: env.Now, locks: env.Locks, unscanned: map[string]bool{}}, nil
 }
 
 // complete fills empty fields from the environment, then with defaults, and
@@ -102,6 +107,12 @@ func (c *Config) checkSettings() error {
 		return providers.Errorf(providers.Invalid, "max_versions and delete_version_after are settings of KV version 2, and allow_value_read is for version 1")
 	}
 	return nil
+}
+
+// onThisMachine reports whether a host is the loopback.
+func onThisMachine(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // parseAddress returns the server's address. Credentials have no place in it.

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/vault/acl"
 )
 
 // kindSecret is the kind of [providers.Place] that has a path in the mount.
@@ -16,11 +17,27 @@ const kindSecret = "secret"
 // name of a file or of a key, which is longer.
 const longestPath = 1024
 
-// checkPath says why a path cannot be that of a secret. What the server or a
-// proxy before it would clean or decode is refused, because it would name
-// another secret.
+// checkPath says why a path cannot be written in a configuration: what
+// [checkLivePath] refuses, and what a policy cannot name without meaning more.
 func checkPath(p string) error {
-	invalid := func(why string) error { return providers.Errorf(providers.Invalid, "the path %.200q %s", p, why) }
+	if err := checkLivePath(p); err != nil {
+		return err
+	}
+	if !acl.Literal(p) {
+		return wrongPath(p, "would be a pattern in a policy, which then gives more: it ends in *, or holds +*, {{, }}, ${ or a part that is +")
+	}
+	return nil
+}
+
+func wrongPath(p, why string) error {
+	return providers.Errorf(providers.Invalid, "the path %.200q %s", p, why)
+}
+
+// checkLivePath says why a path cannot be that of a secret. What the server or
+// a proxy before it would clean or decode is refused, because it would name
+// another secret.
+func checkLivePath(p string) error {
+	invalid := func(why string) error { return wrongPath(p, why) }
 	switch {
 	case p == "":
 		return providers.Errorf(providers.Invalid, "the path is empty")
@@ -79,7 +96,7 @@ func (d *Driver) api(part, p string) string {
 
 // within reports whether a path lies below the prefix; nothing else is touched.
 func (d *Driver) within(p string) error {
-	if err := checkPath(p); err != nil {
+	if err := checkLivePath(p); err != nil {
 		return err
 	}
 	if d.config.Prefix != "" && !strings.HasPrefix(p, d.config.Prefix+"/") {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/vault/acl"
@@ -15,6 +14,8 @@ const (
 	whyLook     = "which secrets exist and which version lives, and no value"
 	whyScan     = "the same in one request. Only OpenBao has scan: leave this block out of a policy for HashiCorp Vault, which refuses it"
 	whyAudit    = "drift: whether a policy that nobody declared can read these secrets"
+	whyHolders  = "so that drift can tell who else holds a policy of ours"
+	whyOwner    = "whether a policy that is taken off somebody is ours"
 	whyObject   = "what policies, roles and mounts say"
 	whyChange   = "makes and changes policies, roles and mounts"
 	whyWrite    = "writes values"
@@ -44,47 +45,66 @@ func (n needs) add(path, why string, capabilities ...string) {
 	p.capabilities = acl.Sorted(append(p.capabilities, capabilities...))
 }
 
+// longestDocument bounds the policy that [Driver.PermissionDocument] makes:
+// servers keep one as an entry of their storage, and refuse those of a mebibyte
+// or less.
+const longestDocument = 256 << 10
+
 // Permissions implements [providers.Permitter]. What is only looked at is
-// allowed for everything below the prefix; what is changed, path by path.
+// allowed for everything below the prefix; what is changed, path by path, or by
+// folder where that would make too long a policy.
 func (d *Driver) Permissions(req providers.PermissionRequest) []providers.Permission {
+	return d.gather(req, d.foldings(req)).list()
+}
+
+// gather returns what req needs, with the rules of secrets folded.
+func (d *Driver) gather(req providers.PermissionRequest, f folding) needs {
 	n := needs{}
 	if len(req.Secrets) > 0 {
 		d.lookPermissions(n, req.Phase)
 	}
 	if req.Phase == providers.PhaseApply {
 		for _, use := range req.Secrets {
-			d.usePermissions(n, use)
+			d.usePermissions(n, use, f)
 		}
 	}
 	for _, ref := range req.Objects {
 		d.objectPermissions(n, ref, req.Phase == providers.PhaseApply)
 	}
+	if len(req.Secrets) > 0 && req.Phase == providers.PhasePlan {
+		d.holderPermissions(n, req.Objects)
+	}
 	n.add("auth/token/lookup-self", whyToken, acl.Read)
 	n.add("auth/token/renew-self", whyToken, acl.Update)
 	n.add("auth/token/revoke-self", whyToken, acl.Update)
 	n.add("sys/capabilities-self", whyToken, acl.Update)
-	return n.list()
+	return n
 }
 
 // list returns the permissions in path order. A rule with a wildcard says
 // nothing on a path that has a rule of its own, so that one repeats it.
 func (n needs) list() []providers.Permission {
-	var wide []acl.Rule
-	for _, path := range sortedNames(n) {
-		if strings.HasSuffix(path, "*") {
-			wide = append(wide, acl.Rule{Path: path, Capabilities: n[path].capabilities})
-		}
-	}
-	set := acl.NewSet(time.Time{}, wide)
 	var list []providers.Permission
 	for _, path := range sortedNames(n) {
-		capabilities := n[path].capabilities
-		if given := set.Capabilities(path); !slices.Contains(given, acl.Deny) {
-			capabilities = acl.Sorted(slices.Concat(capabilities, given))
-		}
-		list = append(list, providers.Permission{Path: path, Capabilities: capabilities, Why: strings.Join(n[path].why, "; ")})
+		list = append(list, providers.Permission{Path: path, Capabilities: n.all(path), Why: strings.Join(n[path].why, "; ")})
 	}
 	return list
+}
+
+// all returns what is needed on a path by itself and by every folder around it.
+func (n needs) all(path string) []string {
+	var capabilities []string
+	if p := n[path]; p != nil {
+		capabilities = p.capabilities
+	}
+	folder := strings.TrimSuffix(path, "/*")
+	for i := strings.LastIndex(folder, "/"); i >= 0; i = strings.LastIndex(folder, "/") {
+		folder = folder[:i]
+		if p := n[folder+"/*"]; p != nil {
+			capabilities = slices.Concat(capabilities, p.capabilities)
+		}
+	}
+	return acl.Sorted(capabilities)
 }
 
 // below is the rule path of everything below the prefix, in one part of the API.
@@ -114,8 +134,28 @@ func (d *Driver) lookPermissions(n needs, phase providers.Phase) {
 	}
 }
 
-func (d *Driver) usePermissions(n needs, use providers.Use) {
-	value := rulePath(d.valuePath(use.Path))
+// holderPermissions let a plan look at all that policies can be attached to.
+func (d *Driver) holderPermissions(n needs, objects []providers.ObjectRef) {
+	if !slices.ContainsFunc(objects, func(ref providers.ObjectRef) bool { return ref.Kind == KindPolicy }) {
+		return
+	}
+	lists := []string{"auth/+/role", "auth/+/users", "identity/entity/id", "identity/group/id"}
+	for _, ref := range objects {
+		if ref.Kind == KindBinding || ref.Kind == KindRole { // a + stands for one part only
+			if h, err := holderOf(ref); err == nil && strings.Contains(h.mount, "/") {
+				lists = append(lists, h.listPath())
+			}
+		}
+	}
+	n.add("sys/auth", whyHolders, acl.Read)
+	for _, path := range lists {
+		n.add(path, whyHolders, acl.List)
+		n.add(path+"/+", whyHolders, acl.Read) // and nothing below it
+	}
+}
+
+func (d *Driver) usePermissions(n needs, use providers.Use, f folding) {
+	value := f.rule(d, d.valuePath, use.Path)
 	if len(use.Reads) > 0 {
 		n.add(value, "reads the value: "+strings.Join(use.Reads, "; "), acl.Read)
 	}
@@ -125,7 +165,10 @@ func (d *Driver) usePermissions(n needs, use providers.Use) {
 		}
 		return
 	}
-	metadata := rulePath(d.api("metadata", use.Path))
+	part := func(name string) string {
+		return f.rule(d, func(p string) string { return d.api(name, p) }, use.Path)
+	}
+	metadata := part("metadata")
 	n.add(metadata, whyMark, acl.Read, acl.Patch)
 	if !use.Write {
 		return
@@ -136,8 +179,8 @@ func (d *Driver) usePermissions(n needs, use providers.Use) {
 	} else {
 		n.add(value, whyWrite, acl.Create)
 	}
-	n.add(rulePath(d.api("delete", use.Path)), whyDelete, acl.Update)
-	n.add(rulePath(d.api("undelete", use.Path)), whyUndelete, acl.Update)
+	n.add(part("delete"), whyDelete, acl.Update)
+	n.add(part("undelete"), whyUndelete, acl.Update)
 }
 
 func (d *Driver) objectPermissions(n needs, ref providers.ObjectRef, apply bool) {
@@ -152,6 +195,9 @@ func (d *Driver) objectPermissions(n needs, ref providers.ObjectRef, apply bool)
 		grant(policyPath(ref.Path), acl.Update, acl.Delete)
 	case KindBinding, KindRole:
 		h, err := holderOf(ref)
+		if _, policy, bound := strings.Cut(ref.Path, h.String()+" "); apply && err == nil && bound {
+			n.add(policyPath(policy), whyOwner, acl.Read)
+		}
 		switch {
 		case err != nil:
 		case ref.Kind == KindRole:
@@ -196,6 +242,10 @@ func rulePath(path string) string {
 // PermissionDocument implements [providers.Permitter]: a policy to be given to
 // `vault policy write NAME -`.
 func (d *Driver) PermissionDocument(req providers.PermissionRequest, list []providers.Permission) string {
+	return d.document(req, list, d.foldings(req))
+}
+
+func (d *Driver) document(req providers.PermissionRequest, list []providers.Permission, f folding) string {
 	var b strings.Builder
 	where := d.config.Mount
 	if d.config.Prefix != "" {
@@ -205,11 +255,14 @@ func (d *Driver) PermissionDocument(req providers.PermissionRequest, list []prov
 		where += ", in namespace " + d.config.Namespace
 	}
 	b.WriteString(acl.Comment(fmt.Sprintf("The least that `coffer %s` needs on mount %s.", req.Phase, where)))
+	if f.depth > 0 {
+		b.WriteString(acl.Comment("These are too many secrets for a rule each: secrets that share a folder have one for all that lies in it, so it gives\nmore than the least."))
+	}
 	for _, group := range byReason(list) {
 		b.WriteString("\n" + acl.Comment(group[0].Why+"."))
 		b.WriteString(acl.Render(rules(group)))
 	}
-	if purge := d.purgePermissions(req); len(purge) > 0 {
+	if purge := d.purgePermissions(req, f); len(purge) > 0 {
 		b.WriteString("\n" + acl.Comment("`coffer purge` destroys for good and is left to people. Whoever may do it needs this as well:"))
 		b.WriteString(acl.Comment(acl.Render(rules(purge))))
 	}
@@ -243,7 +296,7 @@ func rules(list []providers.Permission) []acl.Rule {
 
 // purgePermissions is what a purge needs beyond an apply. A path with a rule of
 // its own gets one here too, since the wildcard would say nothing of it.
-func (d *Driver) purgePermissions(req providers.PermissionRequest) []providers.Permission {
+func (d *Driver) purgePermissions(req providers.PermissionRequest, f folding) []providers.Permission {
 	n := needs{}
 	for _, use := range req.Secrets {
 		if req.Phase != providers.PhaseApply || !use.Write || d.config.AllowValueRead {
@@ -251,7 +304,7 @@ func (d *Driver) purgePermissions(req providers.PermissionRequest) []providers.P
 		}
 		n.add(d.below("destroy"), "", acl.Update)
 		n.add(d.below("metadata"), "", acl.Delete)
-		n.add(rulePath(d.api("metadata", use.Path)), "", acl.Delete)
+		n.add(f.rule(d, func(p string) string { return d.api("metadata", p) }, use.Path), "", acl.Delete)
 	}
 	return n.list()
 }

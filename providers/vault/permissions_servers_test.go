@@ -80,6 +80,16 @@ func TestPlanPermissions(t *testing.T) {
 			req.Objects = append(req.Objects, c.ref)
 		}
 	}
+	p.s.Policy("held", `path "`+p.mount+`/data/shop/*" { capabilities = ["read"] }`)
+	for path, body := range map[string]map[string]any{
+		"auth/approle/role/held":    {"token_policies": "held"},
+		"auth/team/jwt/role/r":      {"role_type": "jwt", "user_claim": "sub", "bound_claims": map[string]any{"a": "b"}, "token_policies": "held"},
+		"auth/userpass/users/alice": {"token_policies": "held"},
+		"identity/entity":           {"name": "held", "policies": "held"},
+		"identity/group":            {"name": "held", "policies": "held"},
+	} {
+		p.s.Must(http.MethodPost, path, body)
+	}
 	p.s.Policy("under-test", root.PermissionDocument(req, root.Permissions(req)))
 	before := len(p.s.AuditRequests())
 	proxied := newProxy(t, p.s.Address)
@@ -99,8 +109,9 @@ func TestPlanPermissions(t *testing.T) {
 		if err != nil || len(objects) != 4 {
 			t.Errorf("objects: %d found, %v", len(objects), err)
 		}
-		if _, err := d.UndeclaredAccess(t.Context(), []providers.Managed{{Path: paths[0]}}, nil); err != nil {
-			t.Errorf("audit: %v", err)
+		held, err := d.UndeclaredAccess(t.Context(), []providers.Managed{{Path: paths[0]}}, []providers.ObjectRef{{Kind: KindPolicy, Path: "held"}})
+		if err != nil || len(held) != 5 {
+			t.Errorf("audit: %+v, %v", held, err)
 		}
 		for _, f := range d.Examine(t.Context(), d.Permissions(req)) {
 			if f.Status == providers.FindingFail {

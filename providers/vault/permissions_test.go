@@ -1,8 +1,11 @@
 package vault
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -11,6 +14,35 @@ import (
 )
 
 const planDocument = `# The least that ` + "`coffer plan`" + ` needs on mount secret, below shop, in namespace team.
+
+# so that drift can tell who else holds a policy of ours.
+path "auth/+/role" {
+  capabilities = ["list"]
+}
+path "auth/+/role/+" {
+  capabilities = ["read"]
+}
+path "auth/+/users" {
+  capabilities = ["list"]
+}
+path "auth/+/users/+" {
+  capabilities = ["read"]
+}
+path "identity/entity/id" {
+  capabilities = ["list"]
+}
+path "identity/entity/id/+" {
+  capabilities = ["read"]
+}
+path "identity/group/id" {
+  capabilities = ["list"]
+}
+path "identity/group/id/+" {
+  capabilities = ["read"]
+}
+path "sys/auth" {
+  capabilities = ["read"]
+}
 
 # what policies, roles and mounts say.
 path "auth/approle/role/web" {
@@ -78,7 +110,7 @@ func TestPermissions(t *testing.T) {
 		"secret/metadata/shop/*":          "read,list | " + whyLook,
 		"secret/detailed-metadata/shop/*": "scan | " + whyScan,
 		"auth/approle/role/web":           "create,read,update | " + whyObject + "; " + whyChange,
-		"sys/policies/acl/shop-web":       "read,update,delete | " + whyObject + "; " + whyChange,
+		"sys/policies/acl/shop-web":       "read,update,delete | " + whyOwner + "; " + whyObject + "; " + whyChange,
 		"auth/token/lookup-self":          "read | " + whyToken,
 		"auth/token/renew-self":           "update | " + whyToken,
 		"auth/token/revoke-self":          "update | " + whyToken,
@@ -134,4 +166,80 @@ func TestPermissionsV1(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// A policy for very many secrets has rules by folder and says so; the list that
+// a doctor goes by has the same ones.
+func TestPermissionsByFolder(t *testing.T) {
+	d := pure(Config{Prefix: "shop"})
+	request := func(apps, secrets int) providers.PermissionRequest {
+		req := providers.PermissionRequest{Phase: providers.PhaseApply, Secrets: []providers.Use{
+			{Path: "shop/alone", Write: true, Reads: []string{"why"}}, {Path: "shop/one/prod/alone", Write: true},
+		}}
+		for i := range apps {
+			for j := range secrets {
+				req.Secrets = append(req.Secrets, providers.Use{Path: fmt.Sprintf("shop/app-%d/prod/secret-%d", i, j), Write: true, Reads: []string{"a template"}})
+			}
+		}
+		return req
+	}
+	for name, c := range map[string]struct {
+		apps, secrets int
+		folders       bool
+		rule          string // of the first secret's value
+	}{
+		"few":              {10, 10, false, "secret/data/shop/app-0/prod/secret-0"},
+		"many secrets":     {10, 100, true, "secret/data/shop/app-0/prod/*"},
+		"many small apps":  {600, 2, false, ""},
+		"very many apps":   {1500, 1, true, "secret/data/shop/*"},
+		"many, not folded": {100, 1, false, "secret/data/shop/app-0/prod/secret-0"},
+	} {
+		req := request(c.apps, c.secrets)
+		list := d.Permissions(req)
+		document := d.PermissionDocument(req, list)
+		if strings.Contains(document, "too many secrets") != (c.folders || c.rule == "") || len(document) > longestDocument {
+			t.Errorf("%s: %d bytes\n%.500s", name, len(document), document)
+		}
+		live, _, _ := strings.Cut(document, "# `coffer purge`")
+		read, err := acl.Parse(live)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given := acl.NewSet(time.Time{}, read)
+		if !slices.EqualFunc(sortedRules(read), list, func(r acl.Rule, p providers.Permission) bool {
+			return r.Path == p.Path && slices.Equal(r.Capabilities, p.Capabilities)
+		}) {
+			t.Errorf("%s: the document is not the list", name)
+		}
+		if c.rule != "" && !slices.ContainsFunc(list, func(p providers.Permission) bool { return p.Path == c.rule }) {
+			t.Errorf("%s: no rule %s", name, c.rule)
+		}
+		for _, use := range req.Secrets {
+			want := map[string][]string{
+				d.api("data", use.Path): {acl.Create, acl.Update, acl.Patch}, d.api("metadata", use.Path): {acl.Read, acl.Patch, acl.List},
+				d.api("delete", use.Path): {acl.Update}, d.api("undelete", use.Path): {acl.Update},
+			}
+			for path, capabilities := range want {
+				for _, capability := range capabilities {
+					if !given.Allows(path, capability) {
+						t.Fatalf("%s: no %s on %s", name, capability, path)
+					}
+				}
+			}
+			if c.rule != "secret/data/shop/*" && given.Allows(d.api("data", use.Path), acl.Read) != (len(use.Reads) > 0) {
+				t.Fatalf("%s: %s may be read: %v", name, use.Path, len(use.Reads) == 0)
+			}
+		}
+		if c.rule == "secret/data/shop/*" { // the last resort
+			continue
+		}
+		if given.Allows("secret/data/shop/other", acl.Update) || given.Allows("secret/data/shop/one/prod/other", acl.Update) {
+			t.Errorf("%s: gives what lies beside", name)
+		}
+	}
+}
+
+func sortedRules(rules []acl.Rule) []acl.Rule {
+	slices.SortFunc(rules, func(a, b acl.Rule) int { return strings.Compare(a.Path, b.Path) })
+	return rules
 }

@@ -49,6 +49,17 @@ func withMark(mark providers.Mark, document string) (string, error) {
 	return fmt.Sprintf("%sproject=%s address=%s protected=%t\n", markStart, mark.Project, mark.Address, mark.Protected) + document, nil
 }
 
+// ours reports whether a policy carries a mark; a mark without address is that
+// of any of the project's policies. A provider that keeps no marks (KV version 1)
+// cannot tell its own from those without one.
+func (d *Driver) ours(p *livePolicy, mark providers.Mark) bool {
+	have, _, marked := splitMark(p.text)
+	if !marked && d.config.AllowValueRead {
+		return true
+	}
+	return have.Project == mark.Project && (mark.Address == "" || have.Address == mark.Address)
+}
+
 // canonicalPolicy is the text of a policy in the form in which it is compared:
 // as it is, with one end of line at its end.
 func canonicalPolicy(text string) string {
@@ -117,6 +128,10 @@ func (d *Driver) writePolicy(ctx context.Context, req providers.ObjectRequest) (
 		return providers.Object{}, err
 	}
 	if req.Document == "" {
+		if !d.ours(live, req.Attributes.Mark) {
+			return providers.Object{}, providers.Errorf(providers.Conflict, "the policy %s does not carry the mark that it had from here: it is somebody else's now", name).
+				WithHint("leave it to them with a removed block that has destroy = false, or delete it with `vault policy delete %s`", name)
+		}
 		return providers.Object{}, d.client.do(ctx, request{method: http.MethodDelete, path: policyPath(name)})
 	}
 	if _, err := acl.Parse(req.Document); err != nil {

@@ -54,7 +54,7 @@ func TestReaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwtBinding := providers.ObjectRef{Kind: KindBinding, Path: "jwt:team/jwt/ci shop-shop-prod-web"}
+	jwtBinding := providers.ObjectRef{Kind: KindBinding, Path: "jwt:team/jwt/ci " + mount + "--shop--shop-prod-web"}
 	if _, err := d.WriteObject(t.Context(), providers.ObjectRequest{Ref: jwtBinding, Document: attached}); providers.CodeOf(err) != providers.NotFound {
 		t.Errorf("a binding of a role that nobody declared: %v", err)
 	}
@@ -92,7 +92,9 @@ func TestReaders(t *testing.T) {
 	}
 	for _, spec := range specs {
 		if spec.Ref.Kind == KindBinding {
-			if _, err := d.WriteObject(t.Context(), providers.ObjectRequest{Ref: spec.Ref, IfVersion: live[spec.Ref].Version}); err != nil {
+			if _, err := d.WriteObject(t.Context(), providers.ObjectRequest{
+				Ref: spec.Ref, IfVersion: live[spec.Ref].Version, Attributes: providers.Attributes{Mark: providers.Mark{Project: "test"}},
+			}); err != nil {
 				t.Errorf("taking away %s: %v", spec.Ref.Path, err)
 			}
 		}

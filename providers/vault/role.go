@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/cofferhq/coffer/providers"
 )
@@ -83,7 +84,11 @@ func (d *Driver) writeRole(ctx context.Context, req providers.ObjectRequest) (pr
 	if err != nil {
 		return providers.Object{}, err
 	}
-	defer d.holders.lock(h.String())()
+	release, err := d.lockHolder(ctx, h)
+	if err != nil {
+		return providers.Object{}, err
+	}
+	defer release()
 	live, err := d.readHolder(ctx, h)
 	if err != nil {
 		return providers.Object{}, err
@@ -96,7 +101,7 @@ func (d *Driver) writeRole(ctx context.Context, req providers.ObjectRequest) (pr
 		return providers.Object{}, err
 	}
 	if req.Document == "" {
-		return providers.Object{}, d.client.do(ctx, request{method: http.MethodDelete, path: h.api()})
+		return providers.Object{}, d.removeRole(ctx, h, live)
 	}
 	typ, want, err := parseSettings(req.Document)
 	if err != nil || typ != h.typ {
@@ -124,6 +129,16 @@ func (d *Driver) writeRole(ctx context.Context, req providers.ObjectRequest) (pr
 			WithHint("look at it with `vault read %s`", h.api())
 	}
 	return *now, nil
+}
+
+// removeRole removes a role that nothing is attached to. Whoever signs in by it
+// would lose what others attached as well.
+func (d *Driver) removeRole(ctx context.Context, h holder, live *liveHolder) error {
+	if has := live.policies(); len(has) > 0 {
+		return providers.Errorf(providers.Conflict, "the role %s still has the policies %s, which others attached", h, strings.Join(has, ", ")).
+			WithHint("take them off first if nobody signs in by it any more: %s; or let go of the role with a removed block that has destroy = false", h.byHand(nil))
+	}
+	return d.client.do(ctx, request{method: http.MethodDelete, path: h.api()})
 }
 
 // sendRole changes some arguments of a role. The servers take what is left out

@@ -63,7 +63,8 @@ func proxies(getenv func(string) string) *httpproxy.Config {
 // newAPI returns the library's client with nothing of its own in it: it neither
 // retries nor follows a redirect, least of all with the token, and what it takes
 // from the process environment by itself (VAULT_TOKEN, VAULT_NAMESPACE,
-// VAULT_HEADERS) is taken out again.
+// VAULT_HEADERS, VAULT_WRAP_TTL) is taken out again. One of its variables that
+// cannot be parsed is an error, also where Coffer would not use it.
 func newAPI(address *url.URL, transport http.RoundTripper) (*api.Client, error) {
 	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c, err := api.NewClient(&api.Config{
@@ -74,7 +75,13 @@ func newAPI(address *url.URL, transport http.RoundTripper) (*api.Client, error) 
 	if err != nil {
 		return nil, providers.Errorf(providers.Invalid, "a VAULT_* variable of the environment cannot be used: %w", err)
 	}
-	c.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	c.SetHeaders(http.Header{
+		api.RequestHeaderName: {"true"},
+		// A performance standby of Vault Enterprise that is behind hands on what it
+		// cannot answer yet, instead of answering from the past.
+		"X-Vault-Inconsistent": {"forward-active-node"},
+	})
+	c.SetWrappingLookupFunc(func(string, string) string { return "" }) // VAULT_WRAP_TTL
 	c.ClearToken()
 	c.ClearNamespace()
 	return c, nil

@@ -15,18 +15,37 @@ import (
 // mostPolicies bounds how many policies one audit reads.
 const mostPolicies = 10_000
 
+// whereMeant is the way on for a policy that is meant to be there.
+const whereMeant = ". One that is meant to be there goes into known_policies of the provider block"
+
 // shownRules is how many rules of one policy are quoted.
 const shownRules = 2
 
 // UndeclaredAccess implements [providers.AccessAuditor]: every ACL policy of the
-// namespace that is neither declared nor known is read, and those are returned that let
-// somebody read the value of a managed secret. Policies with identity templates
-// count where they could. A policy that cannot be read or understood is an
-// error beside what was found.
+// namespace that is neither declared nor known is read, and those are returned
+// that let somebody read the value of a managed secret; and every declared one
+// that is attached to somebody by nobody's declaration. Policies with identity
+// templates count where they could. A policy that cannot be read or understood
+// is an error beside what was found.
 func (d *Driver) UndeclaredAccess(ctx context.Context, managed []providers.Managed, declared []providers.ObjectRef) ([]providers.Undeclared, error) {
 	if len(managed) == 0 {
 		return nil, nil
 	}
+	found, err := d.undeclaredPolicies(ctx, managed, declared)
+	attached, more := d.undeclaredHolders(ctx, managed, declared)
+	if ended := ending(ctx); ended != nil {
+		return nil, ended
+	}
+	found = append(found, attached...)
+	slices.SortFunc(found, func(a, b providers.Undeclared) int { return compareRefs(a.Ref, b.Ref) })
+	if err == nil {
+		err = more
+	}
+	return found, err
+}
+
+// undeclaredPolicies reads all policies that nobody declared.
+func (d *Driver) undeclaredPolicies(ctx context.Context, managed []providers.Managed, declared []providers.ObjectRef) ([]providers.Undeclared, error) {
 	names, err := d.listPolicies(ctx)
 	if err != nil {
 		return nil, err
@@ -53,14 +72,18 @@ func (d *Driver) UndeclaredAccess(ctx context.Context, managed []providers.Manag
 		}
 		return ctx.Err()
 	})
-	slices.SortFunc(found, func(a, b providers.Undeclared) int { return compareRefs(a.Ref, b.Ref) })
 	switch {
 	case err != nil:
 		return nil, err
 	case len(failed) > 0:
-		return found, slices.MinFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+		return found, firstError(failed)
 	}
 	return found, nil
+}
+
+// firstError returns the same one of several errors however they came in.
+func firstError(all []error) error {
+	return slices.MinFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 }
 
 func (d *Driver) listPolicies(ctx context.Context) ([]string, error) {
@@ -114,6 +137,7 @@ func (d *Driver) auditPolicy(ctx context.Context, name string, managed []provide
 	if more := len(lines) - shownRules; more > 0 {
 		u.Text += fmt.Sprintf("; and %d more of its rules", more)
 	}
+	u.Text += whereMeant
 	return u, nil
 }
 

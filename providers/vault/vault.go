@@ -10,9 +10,9 @@
 // secret has the version "1", so that changes by others are not seen and a race
 // is not prevented. Nothing is computed from a value to make up for it.
 //
-// Requests are made with net/http and not with the server's own client library:
-// that one reads VAULT_* of the process by itself whatever it is told, fails on
-// what it finds there, and decodes answers into maps.
+// Requests go through the servers' own client library, which carries and does
+// not decide: what it would take from the environment, retry, follow or decode by
+// itself is switched off.
 //
 // Read [Config] first, then Driver. The package knows no configuration language
 // and no plan. What the server's policies say is in package acl, how a token is
@@ -31,7 +31,10 @@ import (
 // Config is the body of a provider "vault" block. An empty field is taken from
 // the VAULT_* variable of the same meaning where there is one.
 type Config struct {
-	Address   string `hcl:"address,optional"`   // VAULT_ADDR
+	Address string `hcl:"address,optional"` // VAULT_ADDR
+	// AllowHTTP permits an address without TLS that is not on this machine: the
+	// token then travels in clear.
+	AllowHTTP bool   `hcl:"allow_http,optional"`
 	Namespace string `hcl:"namespace,optional"` // VAULT_NAMESPACE
 	// Mount is where the KV engine is mounted, "secret" if empty.
 	Mount string `hcl:"mount,optional"`
@@ -80,6 +83,7 @@ type Driver struct {
 	seen      *mount          // as the server told last
 	noScan    bool            // the server has no scan
 	unscanned map[string]bool // folders that the token may not scan
+	scope     string          // that of [Driver.lockHolder], "" until it is asked for
 
-	holders keyedLocks // one change at a time of what a holder of policies has
+	locks *providers.Locks // one change at a time of what a holder of policies has
 }

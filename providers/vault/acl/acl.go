@@ -91,6 +91,9 @@ func Comment(text string) string {
 }
 
 func quote(s string) string {
+	if !strings.ContainsAny(s, "\\\"\n") { // nearly all, and a replacer is dear
+		return `"` + s + `"`
+	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
 }
 
