@@ -8,7 +8,6 @@ package addr
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -83,6 +82,7 @@ func (a Address) IsZero() bool { return a == Address{} }
 // String returns the canonical form, which [Parse] reads back.
 func (a Address) String() string {
 	var b strings.Builder
+	b.Grow(64)
 	switch {
 	case a.Provider != "":
 		b.WriteString("provider." + a.Provider)
@@ -189,11 +189,20 @@ func (l Location) Compare(m Location) int {
 	)
 }
 
-var name = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
-
 // ValidName reports whether s can name an app, a secret, an environment or a
 // provider alias: a small letter, then up to 62 of [a-z0-9_-].
-func ValidName(s string) bool { return name.MatchString(s) }
+func ValidName(s string) bool {
+	if s == "" || len(s) > 63 || s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // Parse reads an address in the form [Address.String] writes. A prefix such as
 // "app.checkout" is an address too. With two keys behind a name the first is
