@@ -113,3 +113,19 @@ func found(hits []Hit, name string) bool {
 	}
 	return false
 }
+
+// Eight digits inside a digest are chance, by themselves or in a longer text they
+// are a leak.
+func TestDigitsOfADigest(t *testing.T) {
+	const pin = "37333931" // 7391
+	finder := NewFinder(Of("pin", []byte("7391"), false))
+	digest := strings.Repeat("ab", 20) + pin + strings.Repeat("cd", 8)
+	if hits := finder.Find([]byte("version " + digest + ".")); len(hits) > 0 {
+		t.Errorf("found in a digest: %v", hits)
+	}
+	for _, leak := range []string{"the value is " + pin, "body " + strings.Repeat("7b", 9) + pin + "7d"} {
+		if hits := finder.Find([]byte(leak)); len(hits) == 0 {
+			t.Errorf("not found in %q", leak)
+		}
+	}
+}

@@ -74,7 +74,11 @@ func (f *Finder) Find(haystack []byte) []Hit {
 
 func (f *Finder) find(text []byte, in string, depth int, hits *[]Hit) {
 	seen := map[[2]string]bool{}
+	where := text
 	report := func(p pattern, at int) {
+		if inDigest(where, at, len(p.bytes)) {
+			return
+		}
 		if key := [2]string{p.canary, p.form}; !seen[key] {
 			seen[key] = true
 			*hits = append(*hits, Hit{Canary: p.canary, Form: p.form, In: in, At: at})
@@ -82,13 +86,37 @@ func (f *Finder) find(text []byte, in string, depth int, hits *[]Hit) {
 	}
 	f.exact.search(text, report)
 	if bytes.ContainsAny(text, "\r\n") {
-		f.squeezed.search(squeeze(text), report)
+		where = squeeze(text)
+		f.squeezed.search(where, report)
 	}
 	if depth < maxDepth {
 		unpack(text, func(kind string, member []byte) {
 			f.find(member, strings.TrimSpace(in+" "+kind), depth+1, hits)
 		})
 	}
+}
+
+// inDigest reports whether a find of up to 8 hexadecimal digits lies inside a
+// number as long as a digest. Output is full of those, and one in some thousand
+// runs has the digits of a short value in one of them.
+func inDigest(text []byte, at, n int) bool {
+	isHex := func(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+	if n > 8 {
+		return false
+	}
+	for _, c := range text[at : at+n] {
+		if !isHex(c) {
+			return false
+		}
+	}
+	from, to := at, at+n
+	for from > 0 && isHex(text[from-1]) {
+		from--
+	}
+	for to < len(text) && isHex(text[to]) {
+		to++
+	}
+	return slices.Contains([]int{32, 40, 64, 96, 128}, to-from)
 }
 
 // squeeze takes out all white space, and before a line break the mark of a soft
