@@ -132,11 +132,11 @@ func (e *GuardError) Error() string {
 func (e *GuardError) deletes() string {
 	switch e.Objects {
 	case 0:
-		return fmt.Sprintf("%d secrets", e.Deletes)
+		return plural(e.Deletes, "secret", "secrets")
 	case e.Deletes:
 		return fmt.Sprintf("%d policies and other objects", e.Objects)
 	}
-	return fmt.Sprintf("%d secrets and %d policies and other objects", e.Deletes-e.Objects, e.Objects)
+	return fmt.Sprintf("%s and %d policies and other objects", plural(e.Deletes-e.Objects, "secret", "secrets"), e.Objects)
 }
 
 // Confirm checks the numbers that a person gave against the plan.
@@ -149,4 +149,12 @@ func (p *Plan) Confirm(deletes, rotations int) error {
 		return &GuardError{Rotations: wantRotations}
 	}
 	return nil
+}
+
+// plural is a number with its word.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -263,8 +263,8 @@ func (x *differ) checkProviders() {
 	}
 	for _, identity := range slices.Sorted(maps.Keys(counts)) {
 		n := counts[identity]
-		x.diagnose(nil, nil, fmt.Sprintf("a provider that holds %d secrets is not configured", n),
-			fmt.Sprintf("The state has %d entries on %s. Put its provider block back to delete or relocate them, or forget them with: coffer state rm ADDRESS", n, identity))
+		x.diagnose(nil, nil, fmt.Sprintf("a provider that holds %s is not configured", plural(n, "secret", "secrets")),
+			fmt.Sprintf("The state has %s on %s. Put its provider block back to delete or relocate them, or forget them with: coffer state rm ADDRESS", plural(n, "entry", "entries"), identity))
 	}
 }
 

@@ -134,7 +134,7 @@ func TestAProviderThatIsNoLongerConfigured(t *testing.T) {
 	delete(w.Stores, "memory.c")
 	w.Configure(gen)
 	first := w.Plan()
-	const gone = "error a provider that holds 1 secrets is not configured"
+	const gone = "error a provider that holds 1 secret is not configured"
 	expect(t, first, gone, gone)
 	for range 20 {
 		if again := w.Plan(); again.Diagnostics[0].Detail != first.Diagnostics[0].Detail {

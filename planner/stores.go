@@ -85,9 +85,9 @@ func madeAgain(store *Store, s *state.Snapshot) Diagnostic {
 	return Diagnostic{
 		Severity: SeverityError,
 		Summary:  fmt.Sprintf("what provider %s keeps secrets in was deleted and made again", store.Ref()),
-		Detail: fmt.Sprintf("It is %s as before, but the state knows its container as %q, and now it is %q: none of the %d entries that the state has there can be relied on. "+
+		Detail: fmt.Sprintf("It is %s as before, but the state knows its container as %q, and now it is %q: none of what the state has there, %s, can be relied on. "+
 			"Nothing was compared or written. If it was made again on purpose, run: coffer state repin %s; the next plan then shows what is missing",
-			store.Identity, store.recorded, store.Incarnation, entriesOn(s, store.Identity), store.Ref()),
+			store.Identity, store.recorded, store.Incarnation, plural(entriesOn(s, store.Identity), "entry", "entries"), store.Ref()),
 	}
 }
 
@@ -166,8 +166,8 @@ func swapped(ref, recorded, now string, s *state.Snapshot) Diagnostic {
 	return Diagnostic{
 		Severity: SeverityError,
 		Summary:  fmt.Sprintf("provider %s is another instance than before", ref),
-		Detail: fmt.Sprintf("The state knows it as %q and holds %d entries there; now it is %q. If it was moved on purpose, run: coffer state repin %s",
-			recorded, entriesOn(s, recorded), now, ref),
+		Detail: fmt.Sprintf("The state knows it as %q and holds %s there; now it is %q. If it was moved on purpose, run: coffer state repin %s",
+			recorded, plural(entriesOn(s, recorded), "entry", "entries"), now, ref),
 	}
 }
 
