@@ -168,7 +168,6 @@ func outputs(h string, style render.Style) map[string]func(io.Writer) error {
 		out[name+"plan json"] = func(w io.Writer) error { return render.PlanJSON(w, plan) }
 		out[name+"drift"] = func(w io.Writer) error { return render.DriftText(w, report, style) }
 		out[name+"drift json"] = func(w io.Writer) error { return render.DriftJSON(w, report) }
-		out[name+"diagnostics"] = func(w io.Writer) error { return render.PlanDiagnosticsText(w, plan.Diagnostics, style) }
 		out[name+"apply"] = func(w io.Writer) error { return render.ApplyText(w, apply, style) }
 		out[name+"apply json"] = func(w io.Writer) error { return render.ApplyJSON(w, apply) }
 		doctor := []render.Checkup{*fillNew[render.Checkup](f)}

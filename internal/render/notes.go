@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,13 +101,7 @@ func failing(list []planner.CheckState) int {
 	return n
 }
 
-// PlanDiagnosticsText writes the diagnostics of a plan or a report.
-func PlanDiagnosticsText(w io.Writer, list []planner.Diagnostic, s Style) error {
-	p := newPage(w, s)
-	planDiagnostics(p, list)
-	return p.end()
-}
-
+// planDiagnostics writes the diagnostics of a plan or a report.
 func planDiagnostics(p *page, list []planner.Diagnostic) {
 	for _, group := range alikeDiagnostics(list) {
 		p.gap()
