@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/cofferhq/coffer/internal/proptest"
 )
 
 func TestParseDuration(t *testing.T) {
@@ -69,7 +71,7 @@ func TestFormatDuration(t *testing.T) {
 }
 
 func TestDurationRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(0, int64(maxDuration/time.Second)).Draw(t, "seconds")) * time.Second
 		back, err := ParseDuration(FormatDuration(d))
 		if err != nil || back != d {

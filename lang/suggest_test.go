@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/cofferhq/coffer/internal/proptest"
 )
 
 func TestSuggest(t *testing.T) {
@@ -59,7 +61,7 @@ func TestDistance(t *testing.T) {
 			t.Errorf("%q to %q: %d, want %d", test.a, test.b, got, test.want)
 		}
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		word := rapid.StringMatching(`[ab]{0,6}`)
 		a, b := word.Draw(t, "a"), word.Draw(t, "b")
 		d := distance(a, b)

@@ -141,6 +141,9 @@ func (x *differ) onward(f *facts, action Action, reason Reason, format string, a
 	g.interrupted = false
 	out := x.samePlace(&g)
 	next := out.change
+	if f.e == nil && action == Adopt {
+		x.noteTakenAsMade(f.r, next)
+	}
 	if next == nil {
 		if out.generation == 0 {
 			out.generation = g.e.Generation
@@ -155,6 +158,20 @@ func (x *differ) onward(f *facts, action Action, reason Reason, format string, a
 	}
 	out.change = c
 	return out
+}
+
+// noteTakenAsMade says which templates are adopted as they stand: without a
+// record nothing tells of which values they were made.
+func (x *differ) noteTakenAsMade(r *Resource, next *Change) {
+	if r.IsReplica() {
+		return
+	}
+	for _, field := range r.Secret.Fields {
+		if sourceClass(field.Source) != state.ClassTemplate || next != nil && next.Fields[field.Name].Op == OpSet {
+			continue
+		}
+		x.note(r, ReasonNotCompared, "%snot compared with what it is made of (adopted as it stands)", fieldLabel(field.Name))
+	}
 }
 
 // samePlace is the "same version" row, or, for a copy, what follows from its

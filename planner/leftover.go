@@ -22,7 +22,7 @@ func (x *differ) leftover(e *state.Entry) {
 		return
 	}
 	c.Role = e.Role
-	c.Generation = e.Generation
+	c.Generation = l.generation(c)
 	if l.removed != nil {
 		c.Range = rangeOf(l.removed.Range)
 	}
@@ -125,6 +125,22 @@ func (l *leaving) decide() *Change {
 		return l.change(Forget, ReasonRemoved, "stays where it is")
 	}
 	return l.delete(reason)
+}
+
+// generation counts what c takes into the state: a copy or a template is told by
+// it whether it is behind, and 0 would say that there is no value to copy.
+func (l *leaving) generation(c *Change) int {
+	known := l.e.Generation
+	if p := l.e.Pending; p != nil && p.Next != nil {
+		known = max(known, p.Next.Generation)
+	}
+	switch {
+	case c.Action != Adopt || l.isObject():
+		return l.e.Generation
+	case c.Reason == ReasonChangedOutside:
+		return known + 1
+	}
+	return max(known, 1)
 }
 
 func (l *leaving) changedOutside() *Change {

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/cofferhq/coffer/internal/proptest"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/state"
 	"github.com/cofferhq/coffer/state/statetest"
@@ -391,7 +392,7 @@ func genSnapshot() *rapid.Generator[*state.Snapshot] {
 // What is written is read back, byte for byte, and decodes to the same
 // content. The seed of a failure is printed by rapid.
 func TestRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		s := genSnapshot().Draw(t, "snapshot")
 		data, err := state.Encode(s)
 		if err != nil {

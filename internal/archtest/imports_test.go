@@ -81,7 +81,7 @@ func ruleFor(name string) (importRule, bool) {
 // onlyTests are imported by test files and by each other, never by the product.
 var onlyTests = []string{
 	"planner/plannertest", "providers/providertest/...", "providers/memory", "state/statetest",
-	"internal/durable/crashfs", "providers/vault/vaulttest",
+	"internal/durable/crashfs", "internal/proptest", "providers/vault/vaulttest",
 }
 
 // onlyIn says where a library, or a package of ours, may be imported.

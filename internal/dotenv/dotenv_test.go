@@ -10,6 +10,8 @@ import (
 	"testing/iotest"
 
 	"pgregory.net/rapid"
+
+	"github.com/cofferhq/coffer/internal/proptest"
 )
 
 // text returns a file's variables as NAME="value" for a comparison.
@@ -249,7 +251,7 @@ func checkQuote(t interface{ Fatalf(string, ...any) }, value []byte) {
 }
 
 func TestQuoteRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		hostile := rapid.SampledFrom([]byte("\"'`\\$#= \t\r\nabn{}\xff\xef\xbb\xbf%"))
 		anything := rapid.ByteRange(1, 255)
 		checkQuote(t, rapid.SliceOf(rapid.OneOf(hostile, anything)).Draw(t, "value"))

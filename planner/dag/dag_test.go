@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/cofferhq/coffer/internal/proptest"
 )
 
 func TestSortPutsDependenciesFirst(t *testing.T) {
@@ -56,7 +58,7 @@ func TestSortOfALongChainDoesNotRecurse(t *testing.T) {
 }
 
 func TestWalkVisitsOnceAndInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 30).Draw(t, "n")
 		g := New(n)
 		for i := 1; i < n; i++ {

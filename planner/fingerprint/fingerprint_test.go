@@ -21,6 +21,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/cofferhq/coffer/internal/proptest"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers/secret"
 )
@@ -201,7 +202,7 @@ func TestParseKeySeesEveryTypo(t *testing.T) {
 // parts at other places, is something else.
 func TestSumIsUnambiguous(t *testing.T) {
 	k := newKey(t)
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		whole := rapid.StringMatching(`[ab/:\x00]{0,6}`).Draw(t, "whole")
 		draw := func(label string) ([5]string, string) {
 			cuts := rapid.SliceOfN(rapid.IntRange(0, len(whole)), 4, 4).Draw(t, label)

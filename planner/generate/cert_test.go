@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/cofferhq/coffer/internal/proptest"
 )
 
 // split reads a value of self_signed_cert: the key, then the certificate.
@@ -40,7 +42,7 @@ func split(t tb, text string) (crypto.Signer, *x509.Certificate) {
 }
 
 func TestSelfSignedCertFields(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		label := rapid.StringMatching(`[a-z][a-z0-9-]{0,10}[a-z0-9]`)
 		names := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string {
 			return rapid.SampledFrom([]string{"", "*."}).Draw(t, "wildcard") + label.Draw(t, "host") + ".example.com"

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	"pgregory.net/rapid"
 
+	"github.com/cofferhq/coffer/internal/proptest"
 	"github.com/cofferhq/coffer/providers/secret"
 )
 
@@ -77,7 +78,7 @@ func anyBytes(t *rapid.T) string {
 
 func TestURLEncode(t *testing.T) {
 	unreserved := regexp.MustCompile(`^([A-Za-z0-9._~-]|%[0-9A-F]{2})*$`)
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		value := anyBytes(t)
 		got := mustDerive(t, "urlencode", nil, value)
 		if !unreserved.MatchString(got) {
@@ -118,7 +119,7 @@ func TestDefaultPasswordFitsUserInfo(t *testing.T) {
 }
 
 func TestEncodings(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		value := anyBytes(t)
 		for _, c := range []struct {
 			p        params
@@ -153,7 +154,7 @@ func TestEncodings(t *testing.T) {
 }
 
 func TestJoin(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		parts := rapid.SliceOfN(rapid.StringMatching(`[a-z]{0,5}`), 1, 6).Draw(t, "parts")
 		separator := rapid.SampledFrom([]string{",", "", "\n", ", "}).Draw(t, "separator")
 		if got := mustDerive(t, "join", nil, append([]string{separator}, parts...)...); got != strings.Join(parts, separator) {
@@ -163,7 +164,7 @@ func TestJoin(t *testing.T) {
 }
 
 func TestJSONEncode(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		object := rapid.MapOfN(rapid.String(), rapid.String(), 1, 6).Draw(t, "object")
 		var keys []string
 		var values []secret.Value

@@ -9,11 +9,12 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/cofferhq/coffer/internal/proptest"
 	"github.com/cofferhq/coffer/lang"
 )
 
 func TestPasswordMeetsItsParameters(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		p := params{"length": rapid.IntRange(4, 128).Draw(t, "length")}
 		classes := map[string]string{"lower": lang.LowerChars, "upper": lang.UpperChars, "digits": lang.DigitChars, "symbols": lang.DefaultSymbols}
 		left := p["length"].(int)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/cofferhq/coffer/internal/proptest"
 )
 
 // unevenness is how far counts are from what even draws give: chi-square, in
@@ -73,7 +75,7 @@ func TestUniformSeesModuloBias(t *testing.T) {
 }
 
 func TestRandomBytes(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(4, 2000).Draw(t, "bytes")
 		seed := rapid.Uint64().Draw(t, "seed")
 		url, padding := rapid.Bool().Draw(t, "url"), rapid.Bool().Draw(t, "padding")
@@ -174,7 +176,7 @@ func TestWordList(t *testing.T) {
 
 func TestPassphrase(t *testing.T) {
 	list := strings.Fields(englishWords)
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		words := rapid.IntRange(4, 64).Draw(t, "words")
 		separator := rapid.SampledFrom([]string{"-", " ", ".", "_", "::", "!?#"}).Draw(t, "separator")
 		capitalize, number := rapid.Bool().Draw(t, "capitalize"), rapid.Bool().Draw(t, "number")

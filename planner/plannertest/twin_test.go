@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/cofferhq/coffer/internal/proptest"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/providers/secret"
@@ -315,7 +316,7 @@ func (w *twin) made(s sketch, name, env string, d drawn) string {
 // before each. In the end both hold the same.
 func TestAnyFailurePrefixReachesTheSameEnd(t *testing.T) {
 	dir := folder(t)
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		shape := rapid.SampledFrom(slices.Sorted(maps.Keys(shapes))).Draw(t, "shape")
 		calm, disturbed := newTwin(t, dir, shape), newTwin(t, dir, shape)
 		s := drawSketch(t)

@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/cofferhq/coffer/internal/proptest"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/secret"
 )
@@ -152,7 +153,7 @@ func FuzzSplice(f *testing.F) {
 // TestAnyHistory applies random operations, with edits by hand between them,
 // and compares the folder to a model after each.
 func TestAnyHistory(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	proptest.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "")
 		if err != nil {
 			rt.Fatal(err)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/cofferhq/coffer/internal/proptest"
 )
 
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -88,7 +90,7 @@ func TestParseRefuses(t *testing.T) {
 
 // What is rendered is read as the same rules, whatever stands in the paths.
 func TestRenderParses(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		path := rapid.StringMatching(`[a-z/+*"\\ #é{}.-]{1,20}`).Filter(func(s string) bool { return !strings.Contains(s, "${") })
 		rule := rapid.Custom(func(t *rapid.T) Rule {
 			return Rule{
@@ -125,7 +127,7 @@ func TestLiteral(t *testing.T) {
 			t.Errorf("Literal(%q) is not %v", path, want)
 		}
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		path := rapid.StringMatching(`[ab/+*{}"$\\]{1,8}`).Draw(t, "path")
 		other := rapid.StringMatching(`[ab/+*{}"$\\]{1,8}`).Draw(t, "other")
 		if !Literal(path) {
@@ -181,7 +183,7 @@ func TestGrants(t *testing.T) {
 // What a set of policies allows does not depend on their order, one that denies
 // a path adds nothing to it, and Grants finds whatever a policy allows.
 func TestSetProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	proptest.Check(t, func(t *rapid.T) {
 		policies := rapid.SliceOfN(rapid.SliceOfN(anyRule(), 1, 4), 1, 4).Draw(t, "policies")
 		path := rapid.StringMatching(`[ab]{0,2}(/[ab]{1,2}){0,3}/?`).Draw(t, "path")
 		got := NewSet(now, policies...).Capabilities(path)

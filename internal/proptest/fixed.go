@@ -1,0 +1,5 @@
+//go:build !soak
+
+package proptest
+
+const explore = false
