@@ -178,8 +178,11 @@ func (a *Applier) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	}
 	r.walk(ctx)
 	err := r.journal.close()
-	if saveErr := r.save(context.WithoutCancel(ctx)); err == nil {
-		err = saveErr
+	if saveErr := r.save(context.WithoutCancel(ctx)); saveErr != nil {
+		_ = r.journal.keep() // the save says what is wrong
+		if err == nil {
+			err = saveErr
+		}
 	}
 	result := r.result(ctx)
 	result.ValuesRead = r.reads() - before

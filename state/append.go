@@ -52,9 +52,9 @@ func (a *appender) write(at func(point string) error, v journalLine) error {
 	return nil
 }
 
-// group joins the records of concurrent appends into one commit: while one is
-// being written, those that come wait, and the first of them writes for all.
-type group struct {
+// GroupCommit joins the records of concurrent appends into one write: while one
+// is under way, those that come wait, and the first of them writes for all.
+type GroupCommit struct {
 	mu   sync.Mutex
 	next *batch // collects what comes
 
@@ -63,12 +63,12 @@ type group struct {
 
 type batch struct {
 	records []Record
-	done    bool // this and err are guarded by group.writing
+	done    bool // this and err are guarded by GroupCommit.writing
 	err     error
 }
 
-// commit returns when write has returned for a batch with records in it.
-func (g *group) commit(records []Record, write func([]Record) error) error {
+// Do returns when write has returned for a batch with records in it.
+func (g *GroupCommit) Do(records []Record, write func([]Record) error) error {
 	g.mu.Lock()
 	if g.next == nil {
 		g.next = &batch{}

@@ -16,6 +16,16 @@ const (
 	maxPath  = 4096      // one part of a location
 )
 
+// CheckRecords returns what is malformed in records that are to be appended.
+func CheckRecords(records []Record) error {
+	for _, r := range records {
+		if err := r.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // check says what is wrong with a record.
 func (r Record) check() error {
 	switch r.Kind {

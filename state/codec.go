@@ -15,6 +15,13 @@ const Version = 1
 // means that something in s could not be read back, and names it.
 func Encode(s *Snapshot) ([]byte, error) { return encodeV1(s) }
 
+// EncodeNext returns the file of s with the serial of the next save.
+func (s *Snapshot) EncodeNext() ([]byte, error) {
+	next := *s
+	next.Serial++
+	return Encode(&next)
+}
+
 // Decode reads a file of any version ever written. What it accepts is safe to
 // use as a snapshot but is still somebody's claim about the world: nothing is
 // written on its word alone.

@@ -13,6 +13,9 @@ var ErrNotExist = errors.New("there is no state yet")
 type LockedError struct {
 	// Holder is zero where the holder could not be read.
 	Holder LockInfo
+	// Until is when the lock ends by itself if its holder has died; zero where it
+	// ends with its holder.
+	Until time.Time
 }
 
 func (e *LockedError) Error() string {
@@ -20,15 +23,27 @@ func (e *LockedError) Error() string {
 	if h.ID == "" {
 		return "the state is locked by another process; wait for it, or pass a longer -lock-timeout"
 	}
-	return fmt.Sprintf("the state is locked by %s: %s, process %d, since %s (lock %s); wait for it, or pass a longer -lock-timeout",
+	text := fmt.Sprintf("the state is locked by %s: %s, process %d, since %s (lock %s); wait for it, or pass a longer -lock-timeout",
 		h.Who, h.Operation, h.PID, h.Since.UTC().Format(time.RFC3339), h.ID)
+	if !e.Until.IsZero() {
+		text += "; if that process has died, the lock ends at " + e.Until.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 // LostLockError means that somebody broke this session's lock. Nothing was
 // written after that.
-type LostLockError struct{ Path string }
+type LostLockError struct {
+	Path string
+	// Expired: it could not be renewed in time, and others may take it.
+	Expired bool
+}
 
 func (e *LostLockError) Error() string {
+	if e.Expired {
+		return fmt.Sprintf("the lock of %s could not be renewed in time, so another run may have it by now: "+
+			"what this run did is in the journal, and the next apply finishes it", e.Path)
+	}
 	return fmt.Sprintf("the lock %s is no longer ours: somebody broke it with \"coffer state unlock\"; "+
 		"what this run did is in the journal, and the next apply finishes it", e.Path)
 }

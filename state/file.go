@@ -155,19 +155,14 @@ func isJournalError(err error) bool {
 	return ok
 }
 
-// loaded is what lies on the disk.
-type loaded struct {
-	info     fs.FileInfo  // of the state; nil where there is none
-	state    string       // digest of the state's file; "" where there is none
-	data     []byte       // the state's file
-	serial   uint64       // of the state
-	journal  *journalFile // nil where there is none, or its state was saved
-	spent    bool         // there is a journal, and its state was saved
-	snapshot *Snapshot    // with the journal replayed; nil where there is neither
+// onDisk is what lies on the disk.
+type onDisk struct {
+	*Loaded
+	info fs.FileInfo // of the state; nil where there is none
 }
 
 // same reports whether the state is still the one that was loaded.
-func (f *File) same(l *loaded) bool {
+func (f *File) same(l *onDisk) bool {
 	info, err := f.o.FS.Lstat(f.path)
 	if err != nil || l.info == nil {
 		return errors.Is(err, fs.ErrNotExist) && l.info == nil
@@ -177,29 +172,20 @@ func (f *File) same(l *loaded) bool {
 
 // load reads state and journal. After a [*JournalError] the rest of the
 // answer is valid.
-func (f *File) load() (*loaded, error) {
-	l := &loaded{}
-	var err error
-	l.data, l.info, err = durable.Read(f.o.FS, f.path, maxBytes)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = nil
-	case err == nil:
-		l.snapshot, err = Decode(l.data)
-	}
-	f.warn(l.info)
+func (f *File) load() (*onDisk, error) {
+	l := &onDisk{Loaded: &Loaded{}}
+	data, info, err := readIfThere(f.o.FS, f.path)
+	l.info = info
+	f.warn(info)
 	if err != nil {
 		return l, f.named(err)
 	}
-	if l.snapshot != nil {
-		l.state, l.serial = digest(l.data), l.snapshot.Serial
-		if f.o.Project != "" {
-			if err := l.snapshot.CheckProject(f.o.Project); err != nil {
-				return l, f.named(err)
-			}
-		}
+	journal, _, err := readIfThere(f.o.FS, f.journalPath())
+	if err != nil {
+		return l, err
 	}
-	return l, f.replay(l)
+	l.Loaded, err = Load(data, journal, LoadOptions{Project: f.o.Project, State: f.path, Journal: f.journalPath(), SetAside: f.setAside()})
+	return l, err
 }
 
 // named adds the path to an error that does not know it.
@@ -230,73 +216,6 @@ func (f *File) warn(info fs.FileInfo) {
 	f.warnings = warnings
 }
 
-// replay reads the journal and applies it to what was loaded.
-func (f *File) replay(l *loaded) error {
-	data, _, err := durable.Read(f.o.FS, f.journalPath(), maxBytes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	j, err := parseJournal(data)
-	if newer, ok := errors.AsType[*NewerError](err); ok {
-		return newer
-	}
-	if err != nil {
-		return &JournalError{Path: f.journalPath(), Problem: err.Error(), Next: "it was edited or the disk is damaged; " + f.setAside()}
-	}
-	use, err := f.fits(l, j)
-	if err != nil || !use {
-		l.spent = err == nil
-		return err
-	}
-	if l.snapshot == nil {
-		l.snapshot = New(j.header.Project, j.header.Lineage)
-		if f.o.Project != "" {
-			if err := l.snapshot.CheckProject(f.o.Project); err != nil {
-				return err
-			}
-		}
-	}
-	if err := l.snapshot.Replay(j.records); err != nil {
-		return &JournalError{Path: f.journalPath(), Problem: err.Error(), Next: f.setAside()}
-	}
-	l.journal, l.snapshot.Replayed = j, true
-	return nil
-}
-
 func (f *File) setAside() string {
 	return fmt.Sprintf("move it away (mv %s %s.old); what that apply wrote is then adopted, or a conflict to settle with coffer accept", f.journalPath(), f.journalPath())
-}
-
-// fits reports whether the journal is to be replayed. One whose last act was
-// to save the state that is there has done its work.
-func (f *File) fits(l *loaded, j *journalFile) (bool, error) {
-	h := j.header
-	if l.snapshot != nil && (h.Lineage != l.snapshot.Lineage || h.Project != l.snapshot.Project) {
-		return false, &JournalError{Path: f.journalPath(), Problem: fmt.Sprintf("it belongs to the state of project %q", h.Project), Next: f.setAside()}
-	}
-	if j.saved != nil && (l.serial > j.saved.Serial || l.serial == j.saved.Serial && l.is(j.saved.State)) {
-		return false, nil
-	}
-	if l.serial == h.Serial && l.is(h.State) {
-		return true, nil
-	}
-	return false, &JournalError{
-		Path: f.journalPath(),
-		Problem: fmt.Sprintf("%s that was interrupted (%s, since %s) worked on another content of the state: it began at serial %d and the state is now at %d (a git pull, merge or checkout in between?)",
-			h.Lock.Operation, h.Lock.Who, h.Lock.Since.UTC().Format("2006-01-02 15:04 MST"), h.Serial, l.serial),
-		Next: fmt.Sprintf("put back the state of serial %d from git or a .backup, run coffer apply, then merge; or %s", h.Serial, f.setAside()),
-	}
-}
-
-// is reports whether the state's content is the one that digest names. What
-// changed only the form, as git does with line ends, does not count.
-func (l *loaded) is(want string) bool {
-	if l.state == want || l.snapshot == nil {
-		return l.state == want
-	}
-	data, err := Encode(l.snapshot)
-	return err == nil && digest(data) == want
 }

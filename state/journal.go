@@ -28,11 +28,12 @@ type journalHeader struct {
 	Lock  LockInfo `json:"lock"`
 }
 
-// journalLine is every other line: records, or a note that the state with all
-// of them was about to be put in place.
+// journalLine is every other line: records, a note that the state with all of
+// them was about to be put in place, or who took the journal over.
 type journalLine struct {
 	Records []Record      `json:"records,omitempty"`
 	Saved   *journalSaved `json:"saved,omitempty"`
+	Sealed  *LockInfo     `json:"sealed,omitempty"`
 }
 
 type journalSaved struct {
@@ -47,6 +48,7 @@ type journalFile struct {
 	saved   *journalSaved
 	sum     string // of the last whole line
 	size    int64  // up to and with the last whole line
+	text    []byte // its first size bytes
 }
 
 const sumLength = 16
@@ -77,6 +79,8 @@ func encodeLine(before string, v any) (line []byte, sum string, err error) {
 // else that does not fit was changed by somebody.
 func parseJournal(data []byte) (*journalFile, error) {
 	j := &journalFile{}
+	all := data
+	defer func() { j.text = all[:j.size:j.size] }()
 	for number := 1; len(data) > 0; number++ {
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
 		if !whole || !j.follows(line) {

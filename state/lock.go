@@ -72,7 +72,8 @@ func lockedBy(locks Locker, path string) error {
 	return &LockedError{Holder: *holder}
 }
 
-func (i LockInfo) withID() LockInfo {
+// WithID returns i with an ID, made of the others where it has none.
+func (i LockInfo) WithID() LockInfo {
 	if i.ID == "" {
 		i.ID = fmt.Sprintf("%d-%x", i.PID, i.Since.UnixNano())
 	}

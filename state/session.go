@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 
@@ -17,7 +16,7 @@ func (f *File) Lock(ctx context.Context, who LockInfo) (Session, error) {
 }
 
 func (f *File) lock(ctx context.Context, who LockInfo) (*fileSession, error) {
-	who = who.withID()
+	who = who.WithID()
 	var held HeldLock
 	err := durable.Step(f.at("lock."), "take", func() (err error) {
 		held, err = takeLock(ctx, f.o.Locks, f.lockPath(), who)
@@ -38,11 +37,11 @@ type fileSession struct {
 	f   *File
 	who LockInfo
 
-	group group
+	group GroupCommit
 
 	mu       sync.Mutex // guards what follows, and the files
 	lock     HeldLock   // nil after Unlock
-	base     *loaded    // what was on the disk; nil before the first load
+	base     *onDisk    // what was on the disk; nil before the first load
 	appender *appender  // nil before the first append after a load or save
 	broken   error      // set once the disk is not to be trusted
 }
@@ -73,12 +72,8 @@ func (s *fileSession) Load(ctx context.Context) (*Snapshot, error) {
 }
 
 // keep remembers l, less what is big and not ours.
-func (s *fileSession) keep(l *loaded) {
-	header := &Snapshot{}
-	if l.snapshot != nil {
-		header.Project, header.Lineage = l.snapshot.Project, l.snapshot.Lineage
-	}
-	l.snapshot, l.data = header, nil
+func (s *fileSession) keep(l *onDisk) {
+	l.Slim()
 	s.base = l
 }
 
@@ -123,10 +118,8 @@ func (s *fileSession) fatal(err error) error {
 // Append adds records, see [Session.Append]. Once the records are on their way
 // a cancelled ctx does not stop them.
 func (s *fileSession) Append(ctx context.Context, records ...Record) error {
-	for _, r := range records {
-		if err := r.check(); err != nil {
-			return err
-		}
+	if err := CheckRecords(records); err != nil {
+		return err
 	}
 	if len(records) == 0 {
 		return nil
@@ -134,7 +127,7 @@ func (s *fileSession) Append(ctx context.Context, records ...Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.group.commit(records, func(records []Record) error {
+	return s.group.Do(records, func(records []Record) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err := s.ready(context.WithoutCancel(ctx)); err != nil {
@@ -183,22 +176,11 @@ func (s *fileSession) openJournal() error {
 }
 
 func (s *fileSession) beginJournal(a *appender) error {
-	project, lineage := s.base.snapshot.Project, s.base.snapshot.Lineage
-	if project == "" {
-		project = s.f.o.Project
-		lineage = Lineage(project)
+	header, err := s.base.header(s.f.o.Project, s.who)
+	if err != nil {
+		return err
 	}
-	if project == "" {
-		return errors.New("there is no state yet and no project to begin a journal for: save an empty state first")
-	}
-	line, sum, err := encodeLine("", journalHeader{
-		Journal: journalVersion,
-		Project: project,
-		Lineage: lineage,
-		Serial:  s.base.serial,
-		State:   s.base.state,
-		Lock:    s.who,
-	})
+	line, sum, err := encodeLine("", header)
 	if err != nil {
 		return err
 	}
@@ -219,9 +201,7 @@ func (s *fileSession) Save(ctx context.Context, snapshot *Snapshot) error {
 	if err := s.loadOnce(); err != nil {
 		return err
 	}
-	next := *snapshot
-	next.Serial++
-	data, err := Encode(&next)
+	data, err := snapshot.EncodeNext()
 	if err != nil {
 		return err
 	}
@@ -235,7 +215,7 @@ func (s *fileSession) Save(ctx context.Context, snapshot *Snapshot) error {
 	if err := s.f.backup(old); err != nil {
 		return s.fatal(err)
 	}
-	now := journalSaved{Serial: next.Serial, State: digest(data)}
+	now := journalSaved{Serial: snapshot.Serial + 1, State: digest(data)}
 	if s.appender != nil || s.base.journal != nil {
 		if err := s.append("saved.", journalLine{Saved: &now}); err != nil {
 			return err
@@ -244,8 +224,8 @@ func (s *fileSession) Save(ctx context.Context, snapshot *Snapshot) error {
 	if err := durable.Replace(s.f.o.FS, s.f.path, data, stateMode, s.f.at("save.")); err != nil {
 		return s.fatal(err)
 	}
-	snapshot.Serial, snapshot.Replayed = next.Serial, false
-	s.base = &loaded{state: now.State, serial: now.Serial, snapshot: &Snapshot{Project: next.Project, Lineage: next.Lineage}}
+	snapshot.Serial, snapshot.Replayed = now.Serial, false
+	s.base = &onDisk{Loaded: s.base.Saved(snapshot, data)}
 	s.f.prune()
 	return s.drop()
 }
@@ -253,26 +233,18 @@ func (s *fileSession) Save(ctx context.Context, snapshot *Snapshot) error {
 // unchanged returns the bytes of the state that is about to be replaced, after
 // making sure that it is the one that was loaded and that snapshot follows it.
 func (s *fileSession) unchanged(snapshot *Snapshot) ([]byte, error) {
-	l := &loaded{}
-	var err error
-	if l.data, _, err = readIfThere(s.f.o.FS, s.f.path); err != nil {
+	data, _, err := readIfThere(s.f.o.FS, s.f.path)
+	if err != nil {
 		return nil, err
 	}
-	if l.data != nil {
-		l.state = digest(l.data)
+	now := ""
+	if data != nil {
+		now = digest(data)
 	}
-	was := s.base.snapshot
-	switch {
-	case l.state != s.base.state:
+	if now != s.base.state {
 		return nil, &ChangedError{Path: s.f.path}
-	case was.Project != "" && was.Project != snapshot.Project:
-		return nil, fmt.Errorf("%s: %w", s.f.path, &ProjectError{Got: was.Project, Want: snapshot.Project})
-	case was.Lineage != "" && was.Lineage != snapshot.Lineage:
-		return nil, fmt.Errorf("%s: %w", s.f.path, &LineageError{Got: snapshot.Lineage, Want: was.Lineage})
-	case snapshot.Serial < s.base.serial:
-		return nil, fmt.Errorf("%s is at serial %d, newer than %d, which was to be saved: load it again", s.f.path, s.base.serial, snapshot.Serial)
 	}
-	return l.data, nil
+	return data, s.base.Follows(snapshot)
 }
 
 // drop removes the journal. The line that says what was saved makes one that

@@ -156,6 +156,24 @@ func (s *Snapshot) Replay(records []Record) error {
 	return nil
 }
 
+// lookAfter makes pending what the records of a journal announced that belongs
+// to another content of this state: what came of it, the stores tell. Where the
+// state knows of a later version than the intent began with, it knows more.
+func (s *Snapshot) lookAfter(records []Record) error {
+	for i, r := range records {
+		if r.Kind != RecordIntent {
+			continue
+		}
+		if e := s.Entries[r.Location]; e != nil && (e.Version != r.Intent.Base || e.Op == r.Intent.Op) {
+			continue
+		}
+		if err := s.Apply(r); err != nil {
+			return fmt.Errorf("record %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
 // Heard returns when the apply that made the intent was last heard of, by its
 // own clock. It may have lived longer, but did nothing that it wrote down.
 func (i *Intent) Heard() time.Time {

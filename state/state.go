@@ -32,15 +32,28 @@ type Session interface {
 	// [ErrNotExist] means that there is no state yet.
 	Load(ctx context.Context) (*Snapshot, error)
 	// Append adds records to the journal. They are durable when it returns.
-	// Concurrent calls share one fsync.
+	// Concurrent calls share one write.
 	Append(ctx context.Context, records ...Record) error
 	// Save replaces the snapshot atomically with serial s.Serial+1 (stored into
-	// s), keeps the old one as a backup and drops the journal. A snapshot that
+	// s), keeps the old one where there is room for it, and drops the journal. A
+	// snapshot that
 	// says what is saved already changes nothing but that. On error the old
 	// snapshot and the journal are untouched, unless it is [*DurabilityError].
 	Save(ctx context.Context, s *Snapshot) error
 	// Unlock releases the lock. Calling it again does nothing.
 	Unlock(ctx context.Context) error
+}
+
+// RemoteSession is a [Session] whose every write is a request, and whose lock
+// lives only as long as it is renewed.
+type RemoteSession interface {
+	Session
+	// Pace returns how long to gather outcomes before the next append of some
+	// that nobody waits for. It grows with each call.
+	Pace() time.Duration
+	// Lost returns a [*LostLockError] once somebody else may hold the lock. It
+	// asks nobody. No call that changes anything may begin then.
+	Lost() error
 }
 
 // LockInfo says who holds a lock, in words for people.

@@ -1,0 +1,215 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cofferhq/coffer/state"
+)
+
+// Options are the surroundings of a [Store].
+type Options struct {
+	// Project is the configuration's. A state of another project is refused with
+	// [*state.ProjectError]; the first apply needs it for its journal.
+	Project string
+	// Now is the clock, by which leases are kept. It must not jump back.
+	Now func() time.Time
+	// Seal encrypts state and journal; nil keeps them as they are.
+	Seal Sealer
+	// Say tells a person that the store does not answer; it may be nil.
+	Say func(text string)
+	// Lease is how long a lock lives without a sign of its holder; 0 is a minute.
+	Lease time.Duration
+	// Patience bounds how long a request is repeated; 0 is a minute.
+	Patience time.Duration
+	// At, when not nil, is called before and after every request that writes,
+	// with "before-write-state" and the like. An error from it is the answer.
+	At func(point string) error
+}
+
+// Sealer encrypts what is kept, see state/seal.
+type Sealer interface {
+	// Seal encrypts one blob. What it is bound to can be read without a key and
+	// cannot be changed without being noticed.
+	Seal(ctx context.Context, bound Bound, plain []byte) ([]byte, error)
+	// Open returns what was sealed. Data that is not sealed is an error.
+	Open(ctx context.Context, kind string, data []byte) (Bound, []byte, error)
+}
+
+// SealedPrefix is what every sealed blob begins with, and no other does.
+const SealedPrefix = `{"coffer_sealed":`
+
+// Bound is what a sealed blob belongs to.
+type Bound struct {
+	Kind    string `json:"kind"` // StateBlob or JournalBlob
+	Project string `json:"project"`
+	Lineage string `json:"lineage"`
+	Serial  uint64 `json:"serial"`
+}
+
+const (
+	defaultLease    = time.Minute
+	defaultPatience = time.Minute
+)
+
+// Store is the [state.Store] of every remote backend.
+type Store struct {
+	b Blobs
+	o Options
+
+	mu       sync.Mutex
+	warnings []string
+}
+
+var _ state.Store = (*Store)(nil)
+
+// New returns the state that b keeps. It asks nothing yet.
+func New(b Blobs, o Options) *Store {
+	if o.Lease <= 0 {
+		o.Lease = defaultLease
+	}
+	if o.Patience <= 0 {
+		o.Patience = defaultPatience
+	}
+	return &Store{b: b, o: o}
+}
+
+// Path names the place for people.
+func (s *Store) Path() string { return s.b.String() }
+
+// Blobs returns what the store keeps its state in.
+func (s *Store) Blobs() Blobs { return s.b }
+
+// Warnings returns what was odd when the state was last read, in sentences for
+// people.
+func (s *Store) Warnings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.warnings)
+}
+
+// Read returns the snapshot with the journal replayed, see [state.Store.Read].
+// It asks for the three blobs at once.
+func (s *Store) Read(ctx context.Context) (*state.Snapshot, error) {
+	for attempt := 1; ; attempt++ {
+		var (
+			holder *state.LockInfo
+			lock   error
+			wg     sync.WaitGroup
+		)
+		wg.Go(func() {
+			var l *lease
+			if l, lock = s.lease(ctx); lock == nil {
+				holder = l.holder(s.o.Now())
+			}
+		})
+		l, err := s.load(ctx)
+		wg.Wait()
+		if err == nil {
+			err = lock
+		}
+		if err != nil {
+			return nil, err
+		}
+		if l.Misfit() && holder != nil && attempt < readAttempts {
+			continue // whoever holds the lock is saving
+		}
+		snapshot := l.Snapshot()
+		if snapshot == nil {
+			return nil, state.ErrNotExist
+		}
+		snapshot.Holder = holder
+		return snapshot, nil
+	}
+}
+
+// readAttempts bounds how often Read looks again while somebody saves.
+const readAttempts = 5
+
+// loaded is a state as it is kept, with the tags to replace it by.
+type loaded struct {
+	*state.Loaded
+	tag, journalTag string
+}
+
+// load reads state and journal.
+func (s *Store) load(ctx context.Context) (*loaded, error) {
+	var (
+		journal []byte
+		l       = &loaded{}
+		failed  error
+		wg      sync.WaitGroup
+	)
+	wg.Go(func() { journal, l.journalTag, failed = s.open(ctx, JournalBlob) })
+	data, tag, err := s.open(ctx, StateBlob)
+	wg.Wait()
+	l.tag = tag
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.Loaded, err = state.Load(data, journal, state.LoadOptions{
+		Project: s.o.Project, State: s.Path(), Journal: s.Path() + " (journal)", Probe: true,
+		SetAside: "remove the journal there by hand; what that run wrote is then adopted, or a conflict to settle with coffer accept",
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.warn(l)
+	return l, nil
+}
+
+func (s *Store) warn(l *loaded) {
+	var warnings []string
+	if l.Misfit() {
+		warnings = []string{fmt.Sprintf("%s and its journal do not belong together: one of them was restored or replaced. "+
+			"What the journal announced is looked after again", s.Path())}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warnings = warnings
+}
+
+// open returns the content of a blob; nil where there is none.
+func (s *Store) open(ctx context.Context, name string) (data []byte, tag string, err error) {
+	b, err := s.get(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if s.o.Seal == nil {
+		if bytes.HasPrefix(b.Data, []byte(SealedPrefix)) {
+			return nil, "", fmt.Errorf("%s: the %s is encrypted, and the configuration has no encryption block: add the one it was written with", s.Path(), name)
+		}
+		return b.Data, b.Tag, nil
+	}
+	_, plain, err := s.o.Seal.Open(ctx, name, b.Data)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", s.Path(), err)
+	}
+	return plain, b.Tag, nil
+}
+
+// seal encrypts a blob where that is configured.
+func (s *Store) seal(ctx context.Context, b Bound, plain []byte) ([]byte, error) {
+	if s.o.Seal == nil {
+		return plain, nil
+	}
+	return s.o.Seal.Seal(ctx, b, plain)
+}
+
+func (s *Store) at(point string) error {
+	if s.o.At == nil {
+		return nil
+	}
+	return s.o.At(point)
+}
