@@ -8,9 +8,9 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "-s -w"
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 
-# The real servers and tools of the tests: each is built once, into a cache
-# outside the tree, and its path goes to the tests.
-SERVERS = COFFER_TEST_SOPS="$$(internal/tools/sops/build.sh)" COFFER_TEST_BAO="$$(internal/tools/openbao/build.sh)"
+# Runs a command with the paths of the real servers and tools of the tests, which
+# are built or fetched once, into a cache outside the tree.
+SERVERS = GO="$(GO)" internal/tools/servers.sh
 
 .PHONY: help build quickstart test test-servers openbao check bench bench-peers soak clean
 
@@ -27,7 +27,7 @@ test: ## every test that runs anywhere, then each fuzz target for $(FUZZTIME)
 	$(GO) test -tags $(TAGS) ./...
 	internal/tools/fuzz.sh $(FUZZTIME)
 
-test-servers: ## the tests that need the real sops tool and OpenBao, which are built first
+test-servers: ## the tests that need real servers (OpenBao, PostgreSQL, a Kubernetes API server and more), which are built first
 	$(SERVERS) internal/tools/tagged.sh servers
 
 openbao: ## an OpenBao to try things on, at http://127.0.0.1:8200 with the token "root"
@@ -45,7 +45,7 @@ bench: build ## size and start time of the binary, then the benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m ./...
 
 bench-peers: build ## Coffer beside a bare HTTP client, against a real OpenBao
-	$(SERVERS) COFFER_TEST_BINARY=$(CURDIR)/build/coffer $(GO) test -tags $(TAGS),peers -count 1 -timeout 60m ./internal/peers
+	COFFER_TEST_BAO="$$(internal/tools/openbao/build.sh)" COFFER_TEST_BINARY=$(CURDIR)/build/coffer $(GO) test -tags $(TAGS),peers -count 1 -timeout 60m ./internal/peers
 
 soak: ## the long versions of the tests, for a night
 	$(SERVERS) $(GO) test -tags $(TAGS),servers,soak -timeout 0 ./...

@@ -22,6 +22,8 @@ type Powers struct {
 	Prober         Prober
 	Dater          Dater
 	ObjectScoper   ObjectScoper
+	Cryptor        Cryptor
+	Watermarker    Watermarker
 }
 
 // Powered is a driver that tells its powers itself, because they depend on its
@@ -59,5 +61,7 @@ func PowersOf(d Driver) Powers {
 	p.Prober, _ = d.(Prober)
 	p.Dater, _ = d.(Dater)
 	p.ObjectScoper, _ = d.(ObjectScoper)
+	p.Cryptor, _ = d.(Cryptor)
+	p.Watermarker, _ = d.(Watermarker)
 	return p
 }

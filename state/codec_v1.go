@@ -39,6 +39,11 @@ func encodeV1(s *Snapshot) ([]byte, error) {
 	out.WriteString(",\n\"lineage\": ")
 	err = errors.Join(err, value(s.Lineage))
 	fmt.Fprintf(&out, ",\n\"serial\": %d,\n\n", s.Serial)
+	if s.MovedTo != "" {
+		out.WriteString("\"moved_to\": ")
+		err = errors.Join(err, value(s.MovedTo))
+		out.WriteString(",\n\n")
+	}
 	byRef := func(name string, of map[string]string) {
 		fmt.Fprintf(&out, "%q: {", name)
 		for i, ref := range slices.Sorted(maps.Keys(of)) {
@@ -112,8 +117,10 @@ func utc(t time.Time) time.Time {
 }
 
 func decodeV1(data []byte) (*Snapshot, error) {
-	d := decoderV1{data: data, dec: json.NewDecoder(bytes.NewReader(data)), s: New("", "")}
-	d.dec.DisallowUnknownFields()
+	if s := quickV1(data); s != nil {
+		return s, nil
+	}
+	d := newDecoderV1(data)
 	err := d.file()
 	if err == nil {
 		return d.s, nil
@@ -143,6 +150,12 @@ type decoderV1 struct {
 	dec  *json.Decoder
 	s    *Snapshot
 	at   int // where the value being looked at begins; 0 is where the decoder is
+}
+
+func newDecoderV1(data []byte) *decoderV1 {
+	d := &decoderV1{data: data, dec: json.NewDecoder(bytes.NewReader(data)), s: New("", "")}
+	d.dec.DisallowUnknownFields()
+	return d
 }
 
 // begin returns where the value behind at begins.
@@ -202,6 +215,8 @@ func (d *decoderV1) value(key string) error {
 		return d.dec.Decode(&d.s.Lineage)
 	case "serial":
 		return d.dec.Decode(&d.s.Serial)
+	case "moved_to":
+		return d.dec.Decode(&d.s.MovedTo)
 	case "providers":
 		return d.byRef(d.s.Providers, "keep the line of the identity that its entries name")
 	case "incarnations":

@@ -60,6 +60,18 @@ func (e *DurabilityError) Error() string {
 // Unwrap returns the cause.
 func (e *DurabilityError) Unwrap() error { return e.Err }
 
+// MovedError means that a state was migrated to another backend: what is here
+// is the copy that was kept, and nothing uses it any more.
+type MovedError struct {
+	Path, To string
+	Serial   uint64
+}
+
+func (e *MovedError) Error() string {
+	return fmt.Sprintf("%s was migrated to %s and is only kept as it was: take the coffer block that says so (from the main branch?), "+
+		"or migrate back with coffer state migrate", e.Path, e.To)
+}
+
 // ProjectError means that a state belongs to another project.
 type ProjectError struct{ Got, Want string }
 

@@ -22,6 +22,8 @@ type FileOptions struct {
 	// Project is the configuration's. A state of another project is refused
 	// with [*ProjectError]; the first apply needs it for its journal.
 	Project string
+	// Moved: a state that was migrated away is opened all the same.
+	Moved bool
 	// FS and Locks are seams for tests; nil is the operating system.
 	FS    durable.FS
 	Locks Locker
@@ -184,7 +186,7 @@ func (f *File) load() (*onDisk, error) {
 	if err != nil {
 		return l, err
 	}
-	l.Loaded, err = Load(data, journal, LoadOptions{Project: f.o.Project, State: f.path, Journal: f.journalPath(), SetAside: f.setAside()})
+	l.Loaded, err = Load(data, journal, LoadOptions{Project: f.o.Project, Moved: f.o.Moved, State: f.path, Journal: f.journalPath(), SetAside: f.setAside()})
 	return l, err
 }
 

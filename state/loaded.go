@@ -15,6 +15,9 @@ type LoadOptions struct {
 	// Probe: a journal that began on another content of the state is no error;
 	// what it announced is pending, so that the next run looks after it.
 	Probe bool
+	// Moved: a state that was migrated away is taken all the same, as the
+	// migration itself does.
+	Moved bool
 }
 
 // Loaded is a state with the journal beside it, wherever they are kept.
@@ -45,6 +48,9 @@ func Load(data, journal []byte, o LoadOptions) (*Loaded, error) {
 			if err := l.snapshot.CheckProject(o.Project); err != nil {
 				return l, fmt.Errorf("%s: %w", o.State, err)
 			}
+		}
+		if snapshot.MovedTo != "" && !o.Moved {
+			return l, &MovedError{Path: o.State, To: snapshot.MovedTo, Serial: snapshot.Serial}
 		}
 	}
 	if journal == nil {

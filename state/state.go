@@ -77,6 +77,9 @@ type Snapshot struct {
 	Project string
 	Lineage string // identity of this state; derived from the project
 	Serial  uint64 // rises by one with every save
+	// MovedTo names where the state lives now, if it was migrated from here; see
+	// [*MovedError].
+	MovedTo string
 	// Providers pins the identity behind each provider reference.
 	Providers map[string]string
 	// Incarnations tell, by provider reference, which of several containers of

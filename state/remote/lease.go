@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/cofferhq/coffer/state"
@@ -22,6 +23,8 @@ type lease struct {
 	Released  bool      `json:"released,omitempty"`
 	// BrokenBy took it away from its holder.
 	BrokenBy *state.LockInfo `json:"broken_by,omitempty"`
+	// Nonce makes every lease another content: finding it tells who wrote it.
+	Nonce []byte `json:"nonce"`
 
 	tag string        // of the blob; "" where there is none
 	age time.Duration // by the store's clock; negative is unknown
@@ -73,7 +76,10 @@ func (l *lease) holder(now time.Time) *state.LockInfo {
 
 // put writes the lease on top of the one that it was read as.
 func (s *Store) putLease(ctx context.Context, l lease) (tag string, err error) {
-	l.Format, l.Heartbeat = leaseFormat, s.o.Now().UTC()
+	l.Format, l.Heartbeat, l.Nonce = leaseFormat, s.o.Now().UTC(), make([]byte, 12)
+	if _, err := io.ReadFull(s.o.Random, l.Nonce); err != nil {
+		return "", err
+	}
 	data, err := json.Marshal(l)
 	if err != nil {
 		return "", err

@@ -11,7 +11,7 @@ import (
 
 // How often a lock that somebody holds is looked at.
 const (
-	firstLook = 500 * time.Millisecond
+	firstLook = 100 * time.Millisecond
 	lastLook  = 5 * time.Second
 )
 

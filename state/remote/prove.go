@@ -3,8 +3,10 @@ package remote
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 )
@@ -188,4 +190,13 @@ func (p *prover) clean(ctx context.Context) {
 			_ = p.b.Delete(ctx, name, b.Tag)
 		}
 	}
+}
+
+// Prove tries the conditions of the store, see [Prove].
+func (s *Store) Prove(ctx context.Context) ([]Check, error) {
+	id := make([]byte, 4)
+	if _, err := io.ReadFull(s.o.Random, id); err != nil {
+		return nil, err
+	}
+	return Prove(ctx, s.b, hex.EncodeToString(id))
 }

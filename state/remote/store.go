@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -17,8 +18,12 @@ type Options struct {
 	// Project is the configuration's. A state of another project is refused with
 	// [*state.ProjectError]; the first apply needs it for its journal.
 	Project string
+	// Moved: a state that was migrated away is opened all the same.
+	Moved bool
 	// Now is the clock, by which leases are kept. It must not jump back.
 	Now func() time.Time
+	// Random tells two runs apart that begin at the same time.
+	Random io.Reader
 	// Seal encrypts state and journal; nil keeps them as they are.
 	Seal Sealer
 	// Say tells a person that the store does not answer; it may be nil.
@@ -156,7 +161,7 @@ func (s *Store) load(ctx context.Context) (*loaded, error) {
 		return nil, err
 	}
 	l.Loaded, err = state.Load(data, journal, state.LoadOptions{
-		Project: s.o.Project, State: s.Path(), Journal: s.Path() + " (journal)", Probe: true,
+		Project: s.o.Project, State: s.Path(), Journal: s.Path() + " (journal)", Probe: true, Moved: s.o.Moved,
 		SetAside: "remove the journal there by hand; what that run wrote is then adopted, or a conflict to settle with coffer accept",
 	})
 	if err != nil {
@@ -186,17 +191,23 @@ func (s *Store) open(ctx context.Context, name string) (data []byte, tag string,
 	if err != nil {
 		return nil, "", err
 	}
+	data, err = s.plain(ctx, name, b.Data)
+	return data, b.Tag, err
+}
+
+// plain decrypts what a blob holds, where encryption is configured.
+func (s *Store) plain(ctx context.Context, name string, data []byte) ([]byte, error) {
 	if s.o.Seal == nil {
-		if bytes.HasPrefix(b.Data, []byte(SealedPrefix)) {
-			return nil, "", fmt.Errorf("%s: the %s is encrypted, and the configuration has no encryption block: add the one it was written with", s.Path(), name)
+		if bytes.HasPrefix(data, []byte(SealedPrefix)) {
+			return nil, fmt.Errorf("%s: the %s is encrypted, and the configuration has no encryption block: add the one it was written with", s.Path(), name)
 		}
-		return b.Data, b.Tag, nil
+		return data, nil
 	}
-	_, plain, err := s.o.Seal.Open(ctx, name, b.Data)
+	_, plain, err := s.o.Seal.Open(ctx, name, data)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", s.Path(), err)
+		return nil, fmt.Errorf("%s: %w", s.Path(), err)
 	}
-	return plain, b.Tag, nil
+	return plain, nil
 }
 
 // seal encrypts a blob where that is configured.

@@ -21,9 +21,12 @@ type Memory struct {
 	Fault func(call Call, after bool) error
 	// Now is the store's clock; nil tells no age.
 	Now func() time.Time
+	// Keep keeps every content that was replaced.
+	Keep bool
 
 	mu    sync.Mutex
 	blobs map[string]memoryBlob
+	past  map[string][]memoryBlob // the oldest first
 	made  int
 	calls []Call
 }
@@ -39,7 +42,10 @@ type memoryBlob struct {
 	written time.Time
 }
 
-var _ remote.Blobs = (*Memory)(nil)
+var (
+	_ remote.Blobs     = (*Memory)(nil)
+	_ remote.Historian = (*Memory)(nil)
+)
 
 // Calls returns the requests made so far.
 func (m *Memory) Calls() []Call {
@@ -100,7 +106,38 @@ func (m *Memory) put(name string, data []byte) string {
 		b.written = m.Now()
 	}
 	m.blobs[name] = b
+	if m.Keep {
+		if m.past == nil {
+			m.past = map[string][]memoryBlob{}
+		}
+		m.past[name] = append(m.past[name], b)
+	}
 	return b.tag
+}
+
+// History implements [remote.Historian].
+func (m *Memory) History(ctx context.Context, name string) (list []remote.Version, err error) {
+	err = m.call(ctx, Call{"history", name}, func() error {
+		for i, b := range m.past[name] {
+			list = append([]remote.Version{{ID: b.tag, Written: b.written, Bytes: int64(len(b.data)), Latest: i == len(m.past[name])-1}}, list...)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// GetVersion implements [remote.Historian].
+func (m *Memory) GetVersion(ctx context.Context, name, id string) (data []byte, err error) {
+	err = m.call(ctx, Call{"get version", name}, func() error {
+		for _, b := range m.past[name] {
+			if b.tag == id {
+				data = slices.Clone(b.data)
+				return nil
+			}
+		}
+		return remote.ErrNotFound
+	})
+	return data, err
 }
 
 // Delete implements [remote.Blobs].

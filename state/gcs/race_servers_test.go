@@ -1,0 +1,22 @@
+//go:build servers
+
+package gcs_test
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/cofferhq/coffer/state"
+	"github.com/cofferhq/coffer/state/remote"
+	"github.com/cofferhq/coffer/state/statetest"
+)
+
+// Two runs want the state at once, again and again.
+func TestRace(t *testing.T) {
+	e := start(t)
+	c := e.state(t, false)
+	statetest.Race(t, func() state.Store {
+		return remote.New(open(t, c, e.env()), remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
+	}, 200)
+}

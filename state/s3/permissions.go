@@ -1,0 +1,101 @@
+package s3
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"strings"
+
+	"github.com/cofferhq/coffer/state/remote"
+)
+
+// policy is an IAM policy.
+type policy struct {
+	Version   string
+	Statement []statement
+}
+
+type statement struct {
+	Sid       string
+	Effect    string
+	Action    []string
+	Resource  []string
+	Condition map[string]map[string]string `json:",omitempty"`
+}
+
+// Permissions implements [remote.Backend]: IAM policies, each below a line that
+// says what it is for.
+func (c *Config) Permissions(write bool) string {
+	bucket := "arn:" + c.partition() + ":s3:::" + c.Bucket
+	object := func(name string) string { return bucket + "/" + c.key(name) }
+	state := []string{object(remote.StateBlob), object(remote.JournalBlob), object(remote.LockBlob)}
+	probes := []string{object(remote.ProbePrefix + "*")}
+	list := []statement{
+		// Without it, a missing object looks like one that may not be read. A
+		// condition on the prefix would take that away again.
+		allow("CofferTellMissing", []string{"s3:ListBucket"}, bucket),
+		{
+			Sid: "CofferHistory", Effect: "Allow", Action: []string{"s3:ListBucketVersions"}, Resource: []string{bucket},
+			Condition: map[string]map[string]string{"StringLike": {"s3:prefix": c.Key + "*"}},
+		},
+		allow("CofferRead", []string{"s3:GetObject", "s3:GetObjectVersion"}, state...),
+	}
+	text := "# The least for reading the state.\n"
+	if write {
+		text = "# The least for changing the state.\n"
+		list = append(list, allow("CofferWrite", []string{"s3:PutObject"}, state...))
+	}
+	text += render(append(list, c.keyRights(write)...))
+	if write {
+		text += "# `coffer init` needs this as well: it tries the bucket on objects of its own, and removes them.\n" +
+			render([]statement{allow("CofferProbe", []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}, probes...)})
+	}
+	return text
+}
+
+func allow(sid string, actions []string, resources ...string) statement {
+	return statement{Sid: sid, Effect: "Allow", Action: actions, Resource: resources}
+}
+
+func render(list []statement) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(policy{Version: "2012-10-17", Statement: list}) // plain strings
+	return b.String()
+}
+
+// keyRights are those on the key of KMS, by whatever name the block gives it.
+func (c *Config) keyRights(write bool) []statement {
+	if c.KMSKeyID == "" {
+		return nil
+	}
+	s := allow("CofferKey", []string{"kms:Decrypt"}, c.KMSKeyID)
+	if write {
+		s.Action = append(s.Action, "kms:GenerateDataKey")
+	}
+	if strings.HasPrefix(c.KMSKeyID, "arn:") && !strings.Contains(c.KMSKeyID, ":alias/") {
+		return []statement{s}
+	}
+	keys := "arn:" + c.partition() + ":kms:" + cmp.Or(c.Region, "*") + ":" + cmp.Or(c.ExpectedBucketOwner, "*") + ":key/"
+	at := strings.LastIndex(c.KMSKeyID, "alias/")
+	if at < 0 {
+		s.Resource = []string{keys + c.KMSKeyID}
+		return []statement{s}
+	}
+	s.Resource = []string{keys + "*"}
+	s.Condition = map[string]map[string]string{"ForAnyValue:StringEquals": {"kms:ResourceAliases": c.KMSKeyID[at:]}}
+	return []statement{s}
+}
+
+// partition is the part of AWS that the region is in.
+func (c *Config) partition() string {
+	switch {
+	case strings.HasPrefix(c.Region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(c.Region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
