@@ -170,11 +170,13 @@ func secretEach() []string { return []string{"app", "environment", "secret"} }
 
 func (l *loader) forEach(d *decl, names []string, load func(*scope)) {
 	for _, env := range d.envs {
-		each := map[string]cty.Value{"app": cty.StringVal(d.app.name), "environment": cty.StringVal(env)}
-		if slices.Contains(names, "secret") {
-			each["secret"] = cty.StringVal(d.name)
-		}
-		s := l.in(d.app, d, env, d.envs, each)
+		s := l.in(d.app, d, env, d.envs, func() map[string]cty.Value {
+			each := map[string]cty.Value{"app": cty.StringVal(d.app.name), "environment": cty.StringVal(env)}
+			if slices.Contains(names, "secret") {
+				each["secret"] = cty.StringVal(d.name)
+			}
+			return each
+		})
 		s.owner = d.address().In(env)
 		load(s)
 	}

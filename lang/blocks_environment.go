@@ -115,7 +115,9 @@ func (l *loader) defaultLabels(s *scope) map[string]string {
 	key := s.app.name + "/" + s.env
 	labels, done := l.defaults.labelsOf[key]
 	if !done {
-		each := map[string]cty.Value{"app": cty.StringVal(s.app.name), "environment": cty.StringVal(s.env)}
+		each := func() map[string]cty.Value {
+			return map[string]cty.Value{"app": cty.StringVal(s.app.name), "environment": cty.StringVal(s.env)}
+		}
 		labels = l.in(s.app, nil, s.env, s.app.envs, each).
 			textMap(l.defaults.labels, usage{what: "a label of defaults", each: []string{"app", "environment"}})
 		l.defaults.labelsOf[key] = labels

@@ -25,7 +25,9 @@ func (l *loader) declareRotations() {
 	}
 	for _, name := range sortedKeys(l.rotations) {
 		// Evaluated for nobody, so that an unused block is checked too.
-		each := map[string]cty.Value{"environment": cty.UnknownVal(cty.String)}
+		each := func() map[string]cty.Value {
+			return map[string]cty.Value{"environment": cty.UnknownVal(cty.String)}
+		}
 		poisoned := l.poisoned
 		l.poisoned = true
 		l.in(nil, nil, "", nil, each).rotationBody(l.rotations[name], namedRotationEach())

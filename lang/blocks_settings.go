@@ -36,7 +36,8 @@ func (l *loader) loadSettings() {
 	b := l.content(block.Body, schema{
 		what:      "coffer block",
 		arguments: []string{"project", "required_version"},
-		blocks:    []string{"backend", "audit"},
+		blocks:    []string{"backend", "encryption", "audit"},
+		repeat:    []string{"encryption"},
 	})
 	s := &l.cfg.Settings
 	s.Range = block.DefRange()
@@ -51,28 +52,6 @@ func (l *loader) loadSettings() {
 	}
 	if audit := b.block("audit"); audit != nil {
 		l.loadAudit(audit)
-	}
-}
-
-func (l *loader) loadBackend(block *hclsyntax.Block) {
-	labels, ok := l.labels(block, "local")
-	if !ok {
-		return
-	}
-	switch typ := labels[0]; typ {
-	case "local":
-	case "s3", "gcs", "azblob", "kubernetes", "postgres":
-		l.diags.add(errorAt(block.LabelRanges[0], "Not built yet", "The backend %q comes later. Today backend \"local\" keeps the state in a file that is made to be committed to git.", typ))
-		return
-	default:
-		l.diags.add(errorAt(block.LabelRanges[0], "Unknown backend", "There is no backend %q.%s", typ, didYouMean(typ, []string{"local"})))
-		return
-	}
-	b := l.content(block.Body, schema{what: `backend "local" block`, arguments: []string{"path"}})
-	if attr := b.arguments["path"]; attr != nil {
-		if path := l.literalText(attr); path != "" {
-			l.cfg.Settings.StatePath = path
-		}
 	}
 }
 

@@ -30,8 +30,10 @@ type Config struct {
 type Settings struct {
 	Project         string
 	RequiredVersion string
-	StatePath       string // of backend "local", relative to the configuration
-	Audit           *Audit // nil without an audit block
+	StatePath       string        // of backend "local", relative to the configuration
+	Backend         *Backend      // nil for backend "local"
+	Encryption      []*Encryption // as written; one of them is no fallback
+	Audit           *Audit        // nil without an audit block
 	Range           hcl.Range
 }
 
@@ -149,7 +151,7 @@ const (
 type Source struct {
 	Kind   SourceKind
 	Func   string         // Generated, Computed
-	Params map[string]any // Generated, Computed: string, bool, int or []string by name, as written
+	Params map[string]any // Generated, Computed: string, bool, int or []string by name, as written; sources may share it
 	Args   []*Source      // Template, Computed
 	Keys   []string       // Computed jsonencode of an object: the key of each argument
 	Plain  string         // see the kinds; never secret

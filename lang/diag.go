@@ -17,6 +17,7 @@ type diagnostics struct {
 	list    []*finding
 	seen    map[findingKey]*finding
 	dropped int // found after maxFindings
+	found   int // times that something was, the same again included
 }
 
 // maxFindings is how many problems are kept: enough for everybody who reads
@@ -47,6 +48,7 @@ func (d *diagnostics) add(diags ...*hcl.Diagnostic) {
 // addIn adds a diagnostic found while evaluating for environment env, one of
 // those in of.
 func (d *diagnostics) addIn(env string, of []string, diag *hcl.Diagnostic) {
+	d.found++
 	key := findingKey{severity: diag.Severity, summary: diag.Summary}
 	if diag.Subject != nil {
 		key.subject = *diag.Subject

@@ -32,7 +32,7 @@ func TestExamplesOfTheReference(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, "example.hcl", withBasics(text))
 			write(t, dir, "policies/ops.hcl", "path \"secret/metadata/*\" {\n  capabilities = [\"list\"]\n}\n")
-			cfg, diags := Load(dir, Options{ProviderTypes: []string{"sops", "vault"}, Version: "0.1.0"})
+			cfg, diags := Load(dir, Options{ProviderTypes: []string{"sops", "vault"}, BackendTypes: []string{"s3", "gcs", "azblob", "kubernetes", "postgres"}, Version: "0.1.0"})
 			if diags.HasErrors() {
 				t.Errorf("%s\n%s", withBasics(text), printDiags(diags, dir))
 			}

@@ -33,6 +33,16 @@ func dump(cfg *Config, places bool) string {
 	if s.Audit != nil {
 		d.opt("  audit %s", s.Audit.Path)
 	}
+	if s.Backend != nil {
+		d.line(s.Backend.Range, "  backend %s", s.Backend.Type)
+		d.providerBody(s.Backend.body, "    ")
+	}
+	for _, e := range s.Encryption {
+		d.line(e.Range, "  encryption %s", e.Method)
+		d.opt("    provider %s", e.Provider)
+		d.flag("fallback", e.Fallback)
+		d.providerBody(e.body, "    ")
+	}
 	for _, p := range cfg.Providers {
 		d.line(p.Range, "provider %s", p.Ref())
 		d.providerBody(p.body, "  ")

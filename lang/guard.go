@@ -50,14 +50,20 @@ func guard(filename string, src []byte) hcl.Diagnostics {
 	if diags := guardText(filename, src); diags != nil {
 		return diags
 	}
+	safe := shallow(src)
 	if len(src) > prefixBytes {
-		if diags := guardTokens(filename, src[:prefixBytes], true); diags != nil {
-			return diags
+		if !safe {
+			if diags := guardTokens(filename, src[:prefixBytes], true); diags != nil {
+				return diags
+			}
 		}
 		if countWords(src) > maxTokens {
 			return refuse(filename, src, 0, 0, "File too large",
 				fmt.Sprintf("The file has more than %d words and signs. Split it: every *.hcl file of the directory is one configuration.", maxTokens))
 		}
+	}
+	if safe {
+		return nil
 	}
 	return guardTokens(filename, src, false)
 }

@@ -253,6 +253,7 @@ func FuzzGuard(f *testing.F) {
 			}
 			src = append(src[:len(src):len(src)], src...)
 		}
+		checkShallow(t, src)
 		if diags := guard("fuzz.hcl", src); diags != nil {
 			if len(diags) != 1 || diags[0].Detail == "" || diags[0].Subject.Start.Line < 1 {
 				t.Fatalf("incomplete diagnostic: %#v", diags[0])

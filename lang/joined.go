@@ -38,7 +38,7 @@ func (w *joinWalker) Enter(n hclsyntax.Node) hcl.Diagnostics {
 		w.times = append(w.times, saturatedProduct(times, w.length(n.Tuple)))
 	case *hclsyntax.ScopeTraversalExpr:
 		w.names++
-		if v, diags := n.Traversal.TraverseAbs(w.scope.ctx); !diags.HasErrors() && isText(v) {
+		if v, diags := n.Traversal.TraverseAbs(w.scope.context()); !diags.HasErrors() && isText(v) {
 			w.bytes = min(w.bytes+saturatedProduct(times, len(v.AsString())), maxJoined+1)
 		}
 	}
@@ -59,7 +59,7 @@ func (w *joinWalker) length(tuple hclsyntax.Expression) int {
 	if !ok {
 		return 1
 	}
-	v, diags := loop.CollExpr.Value(w.scope.ctx)
+	v, diags := loop.CollExpr.Value(w.scope.context())
 	if diags.HasErrors() {
 		return 1000
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	Deadline time.Duration
 	// ProviderTypes are the provider types built into this program.
 	ProviderTypes []string
+	// BackendTypes are the remote backends built into this program.
+	BackendTypes []string
 }
 
 // Load reads every *.hcl file in dir, not recursively, as one configuration.
@@ -93,6 +95,7 @@ type loader struct {
 
 	linted map[hclsyntax.Expression]bool // lint's answers
 	plain  map[hclsyntax.Expression]bool // isPlain's answers
+	calls  map[string]*Source            // sources of whole values, by the text of a call without names
 }
 
 func newLoader(dir string, o Options) *loader {
@@ -106,6 +109,7 @@ func newLoader(dir string, o Options) *loader {
 		objects: map[addr.Address]*Object{},
 		linted:  map[hclsyntax.Expression]bool{},
 		plain:   map[hclsyntax.Expression]bool{},
+		calls:   map[string]*Source{},
 	}
 }
 
@@ -130,6 +134,7 @@ func (l *loader) load() {
 	l.loadLocals()
 
 	l.loadProviders()
+	l.loadStateKeeping()
 	l.declareEnvironments()
 	l.loadEnvironments()
 	l.loadDefaults()

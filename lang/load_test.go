@@ -112,7 +112,7 @@ func archives(t testing.TB) map[string]*txtar.Archive {
 func unpack(t testing.TB, archive *txtar.Archive) (dir string, o Options, inputs []txtar.File) {
 	t.Helper()
 	dir = t.TempDir()
-	o = Options{Version: "0.2.0", ProviderTypes: []string{"sops"}, Vars: map[string]string{}, Environ: map[string]string{}}
+	o = Options{Version: "0.2.0", ProviderTypes: []string{"sops"}, BackendTypes: []string{"s3"}, Vars: map[string]string{}, Environ: map[string]string{}}
 	for _, f := range archive.Files {
 		if f.Name == "want" || f.Name == "diagnostics" {
 			continue

@@ -40,11 +40,15 @@ type blockDecoder interface {
 // such a pointer, which is a mistake in the driver.
 func (p *Provider) Decode(into any, credential func(*Source) any) hcl.Diagnostics {
 	d := &providerDecoder{provider: p.Type, credential: credential}
+	d.credentialIs(credential)
+	d.body(p.body, into, bodyName{text: "The provider " + p.Type, at: p.Range, also: []string{"alias"}})
+	return d.diags
+}
+
+func (d *providerDecoder) credentialIs(credential func(*Source) any) {
 	if credential != nil {
 		d.credentialType = reflect.TypeOf(credential(&Source{Kind: Literal}))
 	}
-	d.body(p.body, into, bodyName{text: "The provider " + p.Type, at: p.Range, also: []string{"alias"}})
-	return d.diags
 }
 
 // CredentialUse says in a few words what a source that [Provider.Decode] gave

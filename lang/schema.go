@@ -133,7 +133,7 @@ func homeOf(typ, parent string) string {
 		if parent == "" {
 			return `inside the provider block that signs in with it: provider "vault" { … }`
 		}
-	case "backend", "audit":
+	case "backend", "encryption", "audit":
 		return "inside the coffer block"
 	case "validation":
 		return "inside a variable block"

@@ -17,8 +17,11 @@ import (
 // scope is where an expression is evaluated: the whole configuration, or one
 // block of an app in one environment.
 type scope struct {
-	l   *loader
-	ctx *hcl.EvalContext
+	l *loader
+	// ctx is what HCL evaluates with; see [scope.context]. What each holds waits
+	// to be put into it: most blocks evaluate nothing.
+	ctx  *hcl.EvalContext
+	each func() map[string]cty.Value
 
 	app   *app     // nil outside apps
 	decl  *decl    // the secret or env_file, nil elsewhere
@@ -31,10 +34,17 @@ type scope struct {
 func (l *loader) global() *scope { return &scope{l: l, ctx: l.base} }
 
 // in returns the scope of a block of a in one environment.
-func (l *loader) in(a *app, d *decl, env string, envs []string, each map[string]cty.Value) *scope {
-	ctx := l.base.NewChild()
-	ctx.Variables = map[string]cty.Value{"each": cty.ObjectVal(each)}
-	return &scope{l: l, ctx: ctx, app: a, decl: d, env: env, envs: envs}
+func (l *loader) in(a *app, d *decl, env string, envs []string, each func() map[string]cty.Value) *scope {
+	return &scope{l: l, each: each, app: a, decl: d, env: env, envs: envs}
+}
+
+// context returns what HCL evaluates an expression of the scope with.
+func (s *scope) context() *hcl.EvalContext {
+	if s.ctx == nil {
+		s.ctx = s.l.base.NewChild()
+		s.ctx.Variables = map[string]cty.Value{"each": cty.ObjectVal(s.each())}
+	}
+	return s.ctx
 }
 
 func (s *scope) report(diags ...*hcl.Diagnostic) {
@@ -57,7 +67,7 @@ func (s *scope) evalLinted(expr hclsyntax.Expression) (cty.Value, bool) {
 		s.report(errorAt(expr.Range(), "Value cannot be used", "This joins more than %d MiB of text.", maxJoined>>20))
 		return cty.DynamicVal, false
 	}
-	v, diags := expr.Value(s.ctx)
+	v, diags := expr.Value(s.context())
 	s.report(diags...)
 	if diags.HasErrors() {
 		return cty.DynamicVal, false

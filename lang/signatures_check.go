@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -213,14 +214,17 @@ func crossSSHKey(_, all map[string]any) []string {
 }
 
 // hostname is the preferred name syntax of RFC 1123 section 2.1, with a
-// wildcard as the whole first label (RFC 6125 section 6.4.3).
-var hostname = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*$`)
+// wildcard as the whole first label (RFC 6125 section 6.4.3). Compiled when it
+// is needed, which is seldom: every start of the program would wait for it.
+var hostname = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*$`)
+})
 
 func crossCert(_, all map[string]any) []string {
 	var wrong []string
 	names, addresses := all["dns_names"].([]string), all["ip_addresses"].([]string)
 	for i, name := range names {
-		if len(name) > 253 || !hostname.MatchString(name) {
+		if len(name) > 253 || !hostname().MatchString(name) {
 			wrong = append(wrong, fmt.Sprintf("dns_names[%d] must be a host name in ASCII, such as api.example.com or *.example.com", i))
 		}
 	}

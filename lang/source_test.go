@@ -150,3 +150,45 @@ func TestEscaped(t *testing.T) {
 		}
 	}
 }
+
+// A call whose text stands in many places is worked out once: what it gives,
+// and what is wrong with it, is still said of each place, and a name in it means
+// what it means there.
+func TestSourceOfARepeatedCall(t *testing.T) {
+	got := sourcesOf(t, `
+		one   = random_password({ length = 20 })
+		two   = random_password({ length = 20 })
+		three = random_password({ length =  20 })
+		here  = from_env("${upper(each.secret)}_X")
+		text  = public("${each.secret}")`)
+	lines := map[int]bool{}
+	for _, name := range []string{"one", "two", "three"} {
+		s := got[name]
+		lines[s.Range.Start.Line] = true
+		if s.Kind != Generated || !cmp.Equal(s.Params, map[string]any{"length": 20}) {
+			t.Errorf("%s is %+v", name, s)
+		}
+	}
+	if len(lines) != 3 || got["here"].Plain != "T_X" || got["text"].Plain != "t" {
+		t.Errorf("on lines %v, %q, %q", lines, got["here"].Plain, got["text"].Plain)
+	}
+
+	dir := t.TempDir()
+	write(t, dir, "coffer.hcl", bombHead+"app \"web\" {\n"+
+		"secret \"a\" {\nvalue = from_env(\"${each.secret}_X\")\n}\nsecret \"b\" {\nvalue = from_env(\"${each.secret}_X\")\n}\n"+
+		"secret \"c\" {\nvalue = random_password({ length = 1 })\n}\nsecret \"d\" {\nvalue = random_password({ length = 1 })\n}\n"+
+		"secret \"e\" {\nvalue = random_uuid()\n}\nenv_file \"f\" {\ndata = { E = random_uuid() }\n}\n}\n")
+	cfg, diags := Load(dir, Options{ProviderTypes: []string{"sops"}})
+	var wrong []int
+	for _, d := range diags {
+		wrong = append(wrong, d.Subject.Start.Line)
+	}
+	if len(wrong) != 3 || wrong[1] != wrong[0]+3 || wrong[2] != wrong[1]+6 {
+		t.Errorf("%v", diags)
+	}
+	for _, s := range cfg.Secrets {
+		if name := s.Address.Name; (name == "a" || name == "b") && s.Fields[0].Source.Plain != name+"_X" {
+			t.Errorf("%s comes from %q", name, s.Fields[0].Source.Plain)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,8 +18,10 @@ type Window struct {
 
 var errWindow = errors.New(`a window reads "Sun 02:00-06:00 UTC", "Mon-Fri 22:00-23:00 UTC" or "02:00-06:00 UTC"`)
 
-var windowForm = regexp.MustCompile(`^(?:((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[,-](?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))*) )?` +
-	`((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d) UTC$`)
+var windowForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[,-](?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))*) )?` +
+		`((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d) UTC$`)
+})
 
 // ParseWindow reads a window: days or a range of days (none is every day), a
 // time span, UTC. A span whose end is not after its start goes past midnight
@@ -28,7 +31,7 @@ func ParseWindow(text string) (Window, error) {
 	if text == "" {
 		return w, nil
 	}
-	m := windowForm.FindStringSubmatch(text)
+	m := windowForm().FindStringSubmatch(text)
 	if m == nil {
 		return w, errWindow
 	}
