@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ func opIsOurs(op, project string) bool { return op != "" && strings.HasPrefix(op
 // makes a new value, and that needs the same confirmation as a rotation.
 func (x *differ) create(f *facts, reason Reason) outcome {
 	if f.r.IsObject() {
-		return outcome{change: f.change(Create, reason, "")}
+		return x.createObject(f, reason)
 	}
 	set := map[string]FieldChange{}
 	real := false // more than public text and templates
@@ -127,10 +128,7 @@ func (x *differ) adopt(f *facts, reason Reason, format string, args ...any) outc
 func (x *differ) onward(f *facts, action Action, reason Reason, format string, args ...any) outcome {
 	c := f.change(action, reason, format, args...)
 	if f.r.IsObject() {
-		if f.o.document() != f.r.Document {
-			c.Action = Update
-		}
-		return outcome{change: c}
+		return x.onwardObject(f, c)
 	}
 	g := *f
 	g.e = x.adopted(f, reason)
@@ -141,8 +139,12 @@ func (x *differ) onward(f *facts, action Action, reason Reason, format string, a
 	g.interrupted = false
 	out := x.samePlace(&g)
 	next := out.change
-	if f.e == nil && action == Adopt {
-		x.noteTakenAsMade(f.r, next)
+	switch {
+	case action != Adopt && action != Restore || f.r.IsReplica():
+	case f.e == nil:
+		x.noteTakenAsMade(f.r, f.o.Meta.Fields, next)
+	case len(g.e.Fields) > len(f.e.Fields):
+		x.noteTakenAsThere(f.r, f.o.Meta.Fields)
 	}
 	if next == nil {
 		if out.generation == 0 {
@@ -162,15 +164,21 @@ func (x *differ) onward(f *facts, action Action, reason Reason, format string, a
 
 // noteTakenAsMade says which templates are adopted as they stand: without a
 // record nothing tells of which values they were made.
-func (x *differ) noteTakenAsMade(r *Resource, next *Change) {
-	if r.IsReplica() {
-		return
-	}
+func (x *differ) noteTakenAsMade(r *Resource, seen []string, next *Change) {
+	x.noteTakenAsThere(r, seen)
 	for _, field := range r.Secret.Fields {
 		if sourceClass(field.Source) != state.ClassTemplate || next != nil && next.Fields[field.Name].Op == OpSet {
 			continue
 		}
 		x.note(r, ReasonNotCompared, "%snot compared with what it is made of (adopted as it stands)", fieldLabel(field.Name))
+	}
+}
+
+// noteTakenAsThere says that fields without a record are not made, since they may
+// be there: that cannot be seen.
+func (x *differ) noteTakenAsThere(r *Resource, seen []string) {
+	if !r.Secret.Single && seen == nil {
+		x.note(r, ReasonNotCompared, "its fields are taken to be there, as %s does not tell their names", r.Store)
 	}
 }
 
@@ -195,12 +203,15 @@ func (x *differ) adopted(f *facts, reason Reason) *state.Entry {
 			Description: f.r.Secret.Description, Protect: f.r.Protect, AcceptsOutside: f.r.AcceptsOutside(),
 			Requested: f.r.Secret.Generation, Class: f.r.Class, RotatedAt: x.o.Now, Key: f.r.Key,
 		}
+		if f.o.Meta.IsDeleted() && reason != ReasonChangedOutside { // nobody uses it, so what is at hand is made anew
+			maps.DeleteFunc(e.Fields, func(_ string, field state.Field) bool { return atHand(field.Class) })
+		}
 	}
 	e.Address, e.Location, e.Role = f.r.Address, f.r.Location, f.r.Role
 	e.Pending = nil
 	replaced := f.recorded() && reason != ReasonInterrupted && reason != ReasonReencrypted && versionDiffers(f.e, &f.o)
 	switch {
-	case f.r.IsReplica() && (replaced || f.e == nil):
+	case f.r.IsReplica() && (replaced || f.e == nil || !x.copyOf(f.r, f.e)):
 		e.Generation = 0 // nobody knows which value it holds
 	case e.Generation == 0:
 		e.Generation = x.lastGeneration(f.r) + 1

@@ -19,7 +19,7 @@ func (r *run) intents() []state.Record {
 		if s.landedBefore() { // on record first: the new intent takes the place of the old
 			e := s.before.Next.Clone()
 			e.Version, e.Created, e.Envelope = s.live.Version(), s.live.Meta.Created, s.live.Meta.Envelope
-			e.Document = s.live.document() // it may not have come to the wanted one
+			e.Document = s.live.document(e.Document) // it may not have come to the wanted one
 			records = append(records, state.Record{Kind: state.RecordEntry, Location: s.loc, Entry: e, At: started})
 		}
 		rec := state.Record{

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/planner/plannertest"
 	"github.com/cofferhq/coffer/providers"
@@ -300,52 +298,6 @@ func TestBackInTime(t *testing.T) {
 	expect(t, w.Plan())
 }
 
-// TestPermissionRequest: the least that any plan of a configuration needs.
-func TestPermissionRequest(t *testing.T) {
-	w := plannertest.New(t, memory.Counting())
-	w.AddStore("b", memory.Files())
-	granted(w)
-	w.Configure(copies(app(
-		sec("key", "value = random_hex()") + sec("url", `value = "x-${secret.key}"`) + sec("hand", "value = manual()") +
-			sec("db", "fields = {\n      user = random_hex()\n      dsn  = \"u:${self.user}\"\n    }") +
-			sec("old", "value = random_hex()", `on_outside_change = "restore"`))))
-	d, diags := desire(w)
-	if len(diags) > 0 {
-		t.Fatal(diags)
-	}
-	const fill, restore = "to fill and mend its copy on memory.b", "for `coffer restore -from memory.b`"
-	use := func(path string, write bool, reads ...string) providers.Use {
-		return providers.Use{Path: "shop/dev/" + path, Write: write, Reads: reads}
-	}
-	objects := []providers.ObjectRef{bindingRef, policyRef}
-	for _, tt := range []struct {
-		ref   string
-		phase providers.Phase
-		want  providers.PermissionRequest
-	}{
-		{"memory", providers.PhasePlan, providers.PermissionRequest{
-			Phase:   providers.PhasePlan,
-			Secrets: []providers.Use{use("db", false), use("hand", false), use("key", false), use("old", false), use("url", false)}, Objects: objects,
-		}},
-		{"memory", providers.PhaseApply, providers.PermissionRequest{
-			Phase: providers.PhaseApply,
-			Secrets: []providers.Use{
-				use("db", true, fill, "to make its dsn of its user"), use("hand", false, fill), use("key", true, fill, "to make "+at("url")+" of it"),
-				use("old", true, fill, "to write the recorded version again, as on_outside_change says"), use("url", true, fill),
-			}, Objects: objects,
-		}},
-		{"memory.b", providers.PhaseApply, providers.PermissionRequest{
-			Phase:   providers.PhaseApply,
-			Secrets: []providers.Use{use("db", true, restore), use("hand", true, restore), use("key", true, restore), use("old", true, restore), use("url", true, restore)},
-			Objects: []providers.ObjectRef{{Kind: memory.ObjectKind, Path: "shop/dev"}},
-		}},
-	} {
-		if diff := cmp.Diff(tt.want, planner.PermissionRequest(d, tt.ref, tt.phase)); diff != "" {
-			t.Errorf("%s on %s (-want +got):\n%s", tt.phase, tt.ref, diff)
-		}
-	}
-}
-
 // TestLeaseWarnings: an identity that ends before the apply is expected to.
 func TestLeaseWarnings(t *testing.T) {
 	now := plannertest.Start
@@ -432,7 +384,8 @@ func TestDriftOfObjects(t *testing.T) {
 			tt.do(w)
 			l := w.Look()
 			rep := planner.DetectDrift(l.Desired, l.Snapshot, l.Live, l.Stores, l.Options, nil)
-			rep.Drift = append(rep.Drift, planner.Undeclared(context.Background(), l.Desired, l.Snapshot, l.Stores)...)
+			found, _ := planner.Undeclared(context.Background(), l.Desired, l.Snapshot, l.Stores)
+			rep.Drift = append(rep.Drift, found...)
 			if tt.want == "" {
 				expectDrift(t, rep)
 				return

@@ -102,6 +102,9 @@ func (f *facts) recorded() bool { return f.here && f.e != nil }
 func (f *facts) changed() bool { return versionDiffers(f.e, &f.o) }
 
 func versionDiffers(e *state.Entry, o *Observation) bool {
+	if o.Object != nil && o.Object.Settings && e.Document != "" { // those that are ours
+		return o.document(e.Document) != e.Document
+	}
 	if o.Version() != e.Version {
 		return true
 	}
@@ -135,7 +138,7 @@ func (x *differ) whose(marks bool, o *Observation) whose {
 // ours when the state has it, or when it is what is wanted anyway.
 func (x *differ) owner(f *facts) whose {
 	if o := f.o.Object; o != nil && o.NoMark {
-		if f.recorded() || o.Document == f.r.Document {
+		if f.recorded() || o.Like(f.r.Document) == f.r.Document {
 			return ours
 		}
 		return nobodys
@@ -160,7 +163,8 @@ func (f *facts) change(action Action, reason Reason, format string, args ...any)
 	}
 	c.Entry = f.recordedVersion
 	if f.r.IsObject() {
-		c.Before, c.After, c.Secrets = f.o.document(), f.r.Document, f.r.Covers
+		c.Before, c.After, c.Secrets = f.o.document(f.r.Document), f.r.Document, f.r.Covers
+		c.Detail = joined(c.Detail, f.leftAsIs())
 	}
 	if f.interrupted && action != Conflict && action != Unknown {
 		c.Reason = ReasonInterrupted
@@ -200,7 +204,7 @@ func rowNew(x *differ, f *facts) (outcome, bool) {
 }
 
 func rowAdoptOurs(x *differ, f *facts) (outcome, bool) {
-	if f.e != nil || x.owner(f) != ours {
+	if f.e != nil || x.owner(f) != ours || f.r.Import == nil && x.markedForAnother(f.r, &f.o) {
 		return outcome{}, false
 	}
 	if f.r.Import != nil {
@@ -230,6 +234,9 @@ func rowStranger(x *differ, f *facts) (outcome, bool) {
 	owner, way := "by nobody", fmt.Sprintf("Adopt it with an import block, or: coffer import '%s' %s", f.r.Address, shellWord(id))
 	if mark := f.o.Attributes().Mark; mark.Project != "" {
 		owner, way = fmt.Sprintf("by project %q", mark.Project), fmt.Sprintf("Set another path, or take it over with: coffer import -take-over '%s' %s", f.r.Address, shellWord(id))
+	}
+	if x.markedForAnother(f.r, &f.o) {
+		owner, way = "under another address", fmt.Sprintf("Its mark names another secret of this project. Set another path, add a moved block, or adopt it with: coffer import '%s' %s", f.r.Address, shellWord(id))
 	}
 	what := "secret at"
 	if f.r.IsObject() {
@@ -311,9 +318,11 @@ func (x *differ) reencrypted(e *state.Entry, o *Observation) bool {
 // atHand reports whether the value can be made again as it was: it is supplied
 // or a template, and was so when it was recorded.
 func (f *facts) atHand() bool {
-	made := func(class string) bool { return class == state.ClassSupplied || class == state.ClassTemplate }
-	return f.r.IsObject() || made(f.r.Class) && (f.e.Class == "" || made(f.e.Class))
+	return f.r.IsObject() || atHand(f.r.Class) && (f.e.Class == "" || atHand(f.e.Class))
 }
+
+// atHand reports whether a value of a class can be made again from its source.
+func atHand(class string) bool { return class == state.ClassSupplied || class == state.ClassTemplate }
 
 func rowValueAtHand(x *differ, f *facts) (outcome, bool) {
 	if !f.changed() || !f.r.IsObject() && f.r.Class != state.ClassSupplied && f.r.Class != state.ClassTemplate {

@@ -327,6 +327,24 @@ var decisions = []struct {
 		want: []string{"adopt " + key + " state_lost"},
 	},
 	{
+		row: "not recorded, our mark: adopt", name: "a template: what it was made of is not known",
+		do: func(w *plannertest.World) *planner.Plan {
+			w.Configure(plus(gen, urlSecret)).Apply()
+			w.State.Lose()
+			return w.Plan()
+		},
+		want: []string{"adopt " + key + " state_lost", "adopt " + at("url") + " state_lost", "note " + at("url") + " not_compared"},
+	},
+	{
+		row: "recorded elsewhere: relocate", name: "the state was lost, and a template moves",
+		do: func(w *plannertest.World) *planner.Plan {
+			w.Configure(plus(gen, urlSecret)).Apply()
+			w.State.Lose()
+			return w.Configure(plus(gen, with(urlSecret, "{ ", "{\n    path = \"moved/url\"\n    ", " }", "\n  }"))).Plan()
+		},
+		want: []string{"adopt " + key + " state_lost", "relocate " + at("url") + " moved reads", "note " + at("url") + " not_compared", `note provider.memory.secret["shop/dev/url"] orphan`},
+	},
+	{
 		row: "import or manual, nobody's mark: adopt", name: "manual",
 		do: func(w *plannertest.World) *planner.Plan {
 			edit(w)

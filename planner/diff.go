@@ -357,11 +357,14 @@ func (x *differ) finish() {
 	for i := range p.Changes {
 		p.Summary.Add(p.Changes[i].Action, 1)
 	}
+	left := uncompared{}
 	for i, r := range x.d.Resources {
-		if x.selected[i] && !r.IsObject() && x.outcomes[i].change == nil && x.outcomes[i].blocked == "" {
+		same := x.selected[i] && !r.IsObject() && x.outcomes[i].change == nil && x.outcomes[i].blocked == ""
+		if same && (!x.live.Refreshed || left.plainly(x.stores[r.Store])) {
 			p.Unchanged++
 		}
 	}
+	p.Notes = append(p.Notes, left.notes()...)
 	if p.Partial {
 		p.Notes = append(p.Notes, x.partialNote()...)
 	}

@@ -35,6 +35,7 @@ func DetectDrift(d *Desired, s *state.Snapshot, live *Live, stores Stores, o Dif
 		Drift: []Drift{}, Notes: []Note{}, Diagnostics: []Diagnostic{},
 	}
 	x.checkProviders()
+	left := uncompared{}
 	for _, e := range s.Sorted() {
 		store := stores.ByIdentity(e.Location.Provider)
 		if !x.matches(e.Address) || store == nil {
@@ -42,10 +43,11 @@ func DetectDrift(d *Desired, s *state.Snapshot, live *Live, stores Stores, o Dif
 		}
 		found := x.driftOf(e, store, verified)
 		rep.Drift = append(rep.Drift, found...)
-		if len(found) == 0 && e.Role != state.RoleObject {
+		if len(found) == 0 && e.Role != state.RoleObject && left.seen(store, e, verified) {
 			rep.Unchanged++
 		}
 	}
+	rep.Notes = append(rep.Notes, left.notes()...)
 	rep.Drift = append(rep.Drift, x.orphanDrift()...)
 	back := x.setBack()
 	for _, ref := range slices.Sorted(maps.Keys(back)) {
@@ -170,14 +172,14 @@ func (x *differ) reads(e *state.Entry) string {
 // objectDrift compares documents; for what a provider compiles from readers,
 // each line is one grant.
 func (x *differ) objectDrift(d Drift, e *state.Entry, store *Store, o *Observation) []Drift {
-	recorded, live := e.Document, o.document()
+	recorded, live := e.Document, o.document(e.Document)
 	switch kind := e.Location.Kind; {
 	case recorded == live && store.KeepsAttributes() && !o.Object.NoMark && o.Attributes().Mark.Project != x.d.Project:
 		return one(d, DriftMetadata, "our mark is gone: somebody replaced it")
 	case recorded == live:
 		return nil
 	case d.Address.Provider == "", kind == kindPolicy, kind == kindRole, kind == kindMount, kind == kindBinding:
-		return one(d, DriftDocument, "the text was changed")
+		return otherText(d, recorded, live)
 	}
 	var out []Drift
 	before, after := strings.Fields(recorded), strings.Fields(live)
@@ -192,9 +194,15 @@ func (x *differ) objectDrift(d Drift, e *state.Entry, store *Store, o *Observati
 		}
 	}
 	if len(out) == 0 {
-		return one(d, DriftDocument, "the text was changed")
+		return otherText(d, recorded, live)
 	}
 	return out
+}
+
+// otherText is the finding of a text that was changed, with both.
+func otherText(d Drift, recorded, live string) []Drift {
+	d.Before, d.After = recorded, live
+	return one(d, DriftDocument, "the text was changed")
 }
 
 // orphanDrift reports what is ours on a store and in nobody's books.

@@ -221,7 +221,7 @@ func (r *run) alone(ctx context.Context, s *step) {
 		}
 	case c.Action == Forget && s.isObject(): // its text stays, our mark goes
 		res.Object, res.Err = s.store.WriteObject(ctx, providers.ObjectRequest{
-			Ref: providers.ObjectRef{Kind: s.loc.Kind, Path: s.loc.Path}, Document: s.live.document(), OpID: s.op, IfVersion: c.VersionFrom,
+			Ref: providers.ObjectRef{Kind: s.loc.Kind, Path: s.loc.Path}, Document: s.live.Object.Document, OpID: s.op, IfVersion: c.VersionFrom,
 		})
 	case c.Action == Forget, !s.sets() && c.From == nil && !s.isObject() && c.Action != Delete, c.Action == Rename && !s.sets() && !s.isObject():
 		res.Meta, res.Err = s.store.SetAttributes(ctx, s.loc.Path, r.base(s), r.attributes(s))
@@ -273,8 +273,8 @@ func (r *run) operation(ctx context.Context, s *step) (providers.Operation, erro
 	switch {
 	case s.isObject():
 		doc := ""
-		if s.res != nil {
-			doc = s.res.Document
+		if s.next != nil {
+			doc = s.next.Document
 		}
 		return providers.Operation{Object: &providers.ObjectRequest{
 			Ref: providers.ObjectRef{Kind: s.loc.Kind, Path: s.loc.Path}, Document: doc, OpID: s.op, IfVersion: c.VersionFrom, Attributes: r.attributes(s),

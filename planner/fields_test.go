@@ -225,6 +225,29 @@ func TestSingleToFieldsWaits(t *testing.T) {
 	expect(t, w.Plan())
 }
 
+// A field that may have come with an accepted version is not generated, and the
+// plan says so where the store does not tell.
+func TestFieldsThatCannotBeSeen(t *testing.T) {
+	for name, want := range map[string]string{
+		"counting": "its fields are taken to be there, as memory does not tell their names", "full": "",
+	} {
+		knobs := map[string]memory.Options{"counting": memory.Counting(), "full": memory.Full()}[name]
+		w := plannertest.New(t, knobs).Configure(db("user = random_hex()"))
+		w.Apply()
+		w.Stores["memory"].Edit(dbPath, secret.Object(map[string]secret.Value{"user": secret.String("u"), "password": secret.String("p")}), "a person")
+		w.Configure(db("user = random_hex()", "password = random_hex()"))
+		accept := plannertest.Settle(at("db"), planner.SettleAccept)
+		if got := notes(w.Plan(accept)); got != want {
+			t.Errorf("%s: the plan notes %q", name, got)
+		}
+		w.Apply(accept)
+		expect(t, w.Plan())
+		if got := w.Value("memory", dbPath); got != "password=p\nuser=u" {
+			t.Errorf("%s: it holds %q", name, got)
+		}
+	}
+}
+
 // Somebody added a field by hand and the change is accepted: the field is in
 // the container, so it is not generated.
 func TestAnAcceptedVersionBringsItsFields(t *testing.T) {

@@ -30,8 +30,8 @@ func (x *differ) names(r *Resource) []addr.Address {
 // value has to leave before this one can come.
 func (x *differ) settleIn(f *facts, here *state.Entry) {
 	f.e, f.here, f.tenant = here, here != nil, nil
-	if f.r.Role != state.RolePrimary || here != nil && here.Pending != nil {
-		return // an intent is resolved before anything else, see rowPending
+	if f.r.Role != state.RolePrimary || here != nil && here.Pending != nil && slices.Contains(x.names(f.r), here.Address.Primary()) {
+		return // its own intent is resolved before anything else, see rowPending
 	}
 	if here != nil && here.Role == state.RolePrimary && here.Address == f.r.Address && len(x.entriesOf(f.r.Address)) == 1 && len(x.d.Moved) == 0 {
 		return // the common case, without a search
@@ -141,9 +141,23 @@ func (x *differ) circle(r *Resource) bool {
 	return false
 }
 
+// markedForAnother reports whether what is live is the value of another secret of
+// ours, as its mark says.
+func (x *differ) markedForAnother(r *Resource, o *Observation) bool {
+	mark := o.Attributes().Mark
+	if r.IsObject() || mark.Project != x.d.Project || mark.Address == "" {
+		return false
+	}
+	if primary := x.d.byAddress[r.Address.Primary()]; primary != nil {
+		r = primary
+	}
+	return !slices.ContainsFunc(x.names(r), func(a addr.Address) bool { return addressMark(a) == mark.Address })
+}
+
 // byMark returns an entry for what a lost or older state does not know, found
 // by the address in its owner mark.
 func (x *differ) byMark(r *Resource, names []addr.Address) *state.Entry {
+	x.index()
 	for _, a := range names {
 		loc, ok := x.marked[providers.AddressHash(a.String())]
 		if !ok || x.live.At(r.Location).Exists {
@@ -185,12 +199,18 @@ func (x *differ) lastGeneration(r *Resource) int {
 	return last
 }
 
-// index makes the look-ups by address when they are first asked for.
+// index makes the look-ups by address and by mark when they are first asked for.
 func (x *differ) index() {
 	if x.replicas != nil {
 		return
 	}
 	x.replicas, x.inputsSeen = map[addr.Address][]*state.Entry{}, map[string]int{}
+	for _, r := range x.d.Resources { // at a place that another is declared to be at
+		o := x.live.At(r.Location)
+		if x.s.Entries[r.Location] == nil && r.Role == state.RolePrimary && o.Exists && !o.Meta.IsDeleted() && x.markedForAnother(r, &o) {
+			x.marked[o.Attributes().Mark.Address] = r.Location
+		}
+	}
 	for _, e := range x.s.Sorted() {
 		if e.Role == state.RoleReplica {
 			a := e.Address.Primary()

@@ -1,9 +1,11 @@
 package planner
 
 import (
-	"strings"
+	"fmt"
 
 	"github.com/cofferhq/coffer/lang/addr"
+	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/state"
 )
 
 // This file decides about an object that the configuration no longer wants.
@@ -33,12 +35,26 @@ func (l *leaving) object(ourWrite bool) *Change {
 	return l.delete(ReasonRemoved)
 }
 
+// texts shows what a change does to the text of an object: one that somebody
+// else changed, against what is recorded.
+func (l *leaving) texts(c *Change) {
+	live := l.o.document(l.e.Document)
+	switch c.Action {
+	case Conflict, Adopt:
+		c.Before, c.After = l.e.Document, live
+	case Forget:
+		c.Before, c.After = live, live
+	default:
+		c.Before = live
+	}
+}
+
 // notOurs says why an object is only forgotten, "" where it may go.
 func (l *leaving) notOurs() string {
 	o, at := l.o.Object, l.store.Ref()
 	switch {
-	case o.Kept && l.named():
-		return ""
+	case o.Kept && l.asked():
+		return l.x.untied(l.e)
 	case o.Kept && (l.e.Address.Provider != "" || l.x.d.byAddress[l.e.Address] != nil):
 		return "stays on " + at + ", as others may use it too: it is deleted there by hand"
 	case o.Kept:
@@ -61,23 +77,24 @@ func (l *leaving) made() bool {
 	return l.e.Made || p != nil && p.Next != nil && p.Next.Made && landed(p, &l.o)
 }
 
-// named reports whether a removed block asks for exactly what the entry is about:
-// the entry alone says nothing of what its address has to do with its place.
-func (l *leaving) named() bool {
-	return l.removed != nil && l.removed.Destroy && l.removed.From == l.e.Address && namesObject(l.e.Address, l.e.Location.Kind, l.e.Location.Path)
+// asked reports whether a removed block asks for the end of the entry's address.
+func (l *leaving) asked() bool {
+	return l.removed != nil && l.removed.Destroy && l.removed.From == l.e.Address
 }
 
-// namesObject reports whether an object that is Kept can be at a path by its
-// address; see [providers.Declarer].
-func namesObject(a addr.Address, kind, path string) bool {
-	if a.Kind != kind || a.Name == "" {
-		return false
+// untied says why a removed block does not speak of the place that the entry
+// names, "" where it does. The block has labels and nothing else: what they do not
+// tell, only the state would say, another auth mount or another cluster.
+func (x *differ) untied(e *state.Entry) string {
+	a, at, own := e.Address, e.Location, x.stores.ByIdentity(e.Location.Provider)
+	if own.DeclaredAt(a.Kind, a.Type, a.Name) != (providers.ObjectRef{Kind: at.Kind, Path: at.Path}) {
+		return fmt.Sprintf("stays on %s: that %s is %q only the state says, which is no reason to delete it. It is deleted there by hand", own.Ref(), a, at.Path)
 	}
-	if typ, rest, typed := strings.Cut(path, ":"); typed {
-		if typ != a.Type {
-			return false
+	for _, ref := range x.stores.Refs() {
+		other := x.stores[ref]
+		if !sameObjects(other, own) && other.DeclaredAt(a.Kind, a.Type, a.Name) != (providers.ObjectRef{}) {
+			return fmt.Sprintf("stays on %s: %s could have %s as well, and only the state says which of the two it is, which is no reason to delete it. It is deleted there by hand", own.Ref(), ref, a)
 		}
-		path = rest
 	}
-	return path == a.Name || strings.HasSuffix(path, "/"+a.Name)
+	return ""
 }

@@ -77,7 +77,7 @@ func (l *leaving) change(action Action, reason Reason, format string, args ...an
 		c.VersionFrom = l.o.Version()
 	}
 	if l.isObject() {
-		c.Before = l.o.document()
+		l.texts(c)
 	}
 	return c
 }
@@ -94,7 +94,7 @@ func (l *leaving) decide() *Change {
 		if h := x.s.Holder; h != nil {
 			return l.change(Unknown, ReasonInProgress, "%s of %s is running since %s", h.Operation, h.Who, h.Since.UTC().Format("15:04:05 MST"))
 		}
-		if until := p.Started.Add(l.facts.Settle); !l.o.Exists && l.facts.Settle > 0 && x.o.Now.Before(until) {
+		if until := p.Heard().Add(l.facts.Settle); p.Next != nil && (atBase(p, &l.o) || !l.o.Exists) && l.facts.Settle > 0 && x.o.Now.Before(until) {
 			return l.change(Unknown, ReasonInterrupted, "a write may still arrive until %s: run again then", until.UTC().Format("15:04:05 MST"))
 		}
 		ourWrite = landed(p, &l.o) || atBase(p, &l.o)

@@ -40,6 +40,8 @@ type Observation struct {
 	Meta   providers.Meta
 	Object *providers.Object // of an object; nil for a secret
 	Exists bool
+	// Lacks is why an object that does not exist cannot be made; nil for another.
+	Lacks *providers.Lack
 	// Err is why it could not be told; the rest is then empty.
 	Err error
 }
@@ -60,11 +62,13 @@ func (o *Observation) Version() string {
 	return o.Meta.Version
 }
 
-func (o *Observation) document() string {
+// document returns the text of an object as far as a recorded or declared one
+// says anything of it.
+func (o *Observation) document(like string) string {
 	if o.Object == nil {
 		return ""
 	}
-	return o.Object.Document
+	return o.Object.Like(like)
 }
 
 // Attributes returns the attributes of a secret or object.
@@ -110,7 +114,9 @@ func (a *answers) object(ref providers.ObjectRef) Observation {
 	case a.failedObjects[ref.Path] != nil:
 		return Observation{Err: a.failedObjects[ref.Path]}
 	}
-	if o, exists := a.objects[ref]; exists {
+	if o, known := a.objects[ref]; known && o.Lacks != nil {
+		return Observation{Lacks: o.Lacks}
+	} else if known {
 		return Observation{Object: &o, Exists: true}
 	}
 	return Observation{}
@@ -152,7 +158,9 @@ func Recorded(s *state.Snapshot) *Live {
 		switch {
 		case e.Version == "":
 		case e.Role == state.RoleObject:
-			a.objects[providers.ObjectRef{Kind: loc.Kind, Path: loc.Path}] = providers.Object{Version: e.Version, Document: e.Document, Attributes: attributes}
+			a.objects[providers.ObjectRef{Kind: loc.Kind, Path: loc.Path}] = providers.Object{
+				Version: e.Version, Document: e.Document, Attributes: attributes, Settings: loc.Kind == kindRole || loc.Kind == kindMount,
+			}
 		default:
 			a.secrets[loc.Path] = providers.Meta{Version: e.Version, Created: e.Created, Envelope: e.Envelope, Attributes: attributes}
 		}

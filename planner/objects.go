@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
@@ -36,6 +37,13 @@ func (c *compiled) location() addr.Location {
 // shared is where an object is for every provider that has it.
 func (s *Store) shared(kind, path string) addr.Location {
 	return addr.Location{Provider: s.ObjectScope(s.Identity), Kind: kind, Path: path}
+}
+
+// sameObjects reports whether two stores have one set of objects. One that was
+// never reached may be any.
+func sameObjects(a, b *Store) bool {
+	unknown := strings.HasPrefix(a.Identity, unreached) || strings.HasPrefix(b.Identity, unreached)
+	return unknown || a.ObjectScope(a.Identity) == b.ObjectScope(b.Identity)
 }
 
 // declare compiles the blocks that declare an object of a provider.
@@ -106,11 +114,6 @@ func argumentRange(o *lang.Object, err error) *Range {
 func (b *builder) compile(c *compiled) {
 	for _, path := range c.spec.Paths {
 		c.covers = append(c.covers, addr.Location{Provider: c.store.Identity, Kind: addr.KindSecret, Path: path})
-	}
-	if c.block && c.spec.Kept && !namesObject(c.address, c.spec.Ref.Kind, c.spec.Ref.Path) {
-		b.fail(c.rng, fmt.Sprintf("%s cannot be declared on %s", c.address, c.store.Ref()),
-			fmt.Sprintf("Its provider keeps it at %q, by which no removed block could name it. That is an error in the provider.", c.spec.Ref.Path))
-		return
 	}
 	at := c.store.shared(c.spec.Ref.Kind, c.spec.Ref.Path)
 	was := b.objects[at]

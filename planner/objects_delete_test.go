@@ -101,6 +101,40 @@ func TestUnwantedObjects(t *testing.T) {
 			"",
 			[]providers.ObjectRef{{Kind: memory.KindRole, Path: "jwt:web"}, roleRef},
 		},
+		"a role of the same name at another place, whatever the state says": {
+			nil,
+			[]*lang.Object{role()},
+			elsewhere(roleRef, "ci/web"), goes, nil,
+			[]string{"forget role.memory.web removed"},
+			`that role.memory.web is "ci/web" only the state says`,
+			[]providers.ObjectRef{{Kind: memory.KindRole, Path: "ci/web"}, roleRef},
+		},
+		"a role that was declared at another place": {
+			nil,
+			[]*lang.Object{role("at", "ci")},
+			nil, goes, nil,
+			[]string{"forget role.memory.web removed"},
+			"deleted there by hand",
+			[]providers.ObjectRef{{Kind: memory.KindRole, Path: "ci/web"}},
+		},
+		"a mount at another place, whatever the state says": {
+			nil,
+			[]*lang.Object{mount()},
+			elsewhere(mountRef, "team/kv"),
+			removing("mount.memory.kv", true), nil,
+			[]string{"forget mount.memory.kv removed"},
+			"only the state says",
+			[]providers.ObjectRef{mountRef, {Kind: memory.KindMount, Path: "team/kv"}},
+		},
+		"a role that another instance could have": {
+			nil,
+			[]*lang.Object{role()},
+			func(w *plannertest.World) { w.AddStore("b", memory.Counting()) },
+			goes, nil,
+			[]string{"forget role.memory.web removed"},
+			"memory.b could have role.memory.web as well",
+			[]providers.ObjectRef{roleRef},
+		},
 		"a role that a provider brought along": {
 			nil,
 			[]*lang.Object{role()},
@@ -183,7 +217,7 @@ func TestUnwantedObjects(t *testing.T) {
 				t.Fatal(err)
 			}
 			var left []providers.ObjectRef
-			for _, ref := range []providers.ObjectRef{bindingRef, policyRef, opsRef, {Kind: memory.KindRole, Path: "jwt:web"}, {Kind: memory.KindRole, Path: "theirs"}, roleRef, mountRef} {
+			for _, ref := range []providers.ObjectRef{bindingRef, policyRef, opsRef, {Kind: memory.KindRole, Path: "jwt:web"}, {Kind: memory.KindRole, Path: "theirs"}, {Kind: memory.KindRole, Path: "ci/web"}, roleRef, mountRef, {Kind: memory.KindMount, Path: "team/kv"}} {
 				if w.Stores["memory"].Document(ref) != "" {
 					left = append(left, ref)
 				}
@@ -316,7 +350,7 @@ func TestSharedObjects(t *testing.T) {
 	w.Apply()
 	w.Stores["memory"].SetUndeclared(providers.Undeclared{Ref: roleRef, Reads: []string{"shop/dev/key"}})
 	l := w.Look()
-	if found := planner.Undeclared(context.Background(), l.Desired, state.New("test-1", "x"), l.Stores); len(found) != 0 {
+	if found, _ := planner.Undeclared(context.Background(), l.Desired, state.New("test-1", "x"), l.Stores); len(found) != 0 {
 		t.Errorf("declared by way of the other provider, and found: %v", found)
 	}
 	w.Objects[0].Provider = "memory"

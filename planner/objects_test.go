@@ -128,15 +128,18 @@ func TestObjectDecisions(t *testing.T) {
 		"nobody's, without room for a mark, as wanted: adopt": {
 			nil, byHand(roleRef, "name = web\n"), []*lang.Object{role()}, "", nil, []string{"adopt role.memory.web imported"}, roleRef, "name = web\n", 0,
 		},
+		"nobody's, without room for a mark, as wanted and more: adopt": {
+			nil, byHand(roleRef, "name = web\nttl = 1h\n"), []*lang.Object{role()}, "", nil, []string{"adopt role.memory.web imported"}, roleRef, "name = web\nttl = 1h\n", 0,
+		},
 		"nobody's, without room for a mark, another text: refuse": {
-			nil, byHand(roleRef, "name = web\nttl = 1h\n"), []*lang.Object{role()}, "", nil, []string{"error role.memory.web exists already, managed by nobody"}, roleRef, "", 0,
+			nil, byHand(roleRef, "name = web\nttl = 1h\n"), []*lang.Object{role("ttl", "2h")}, "", nil, []string{"error role.memory.web exists already, managed by nobody"}, roleRef, "", 0,
 		},
 		"nobody's, without room for a mark, imported: update": {
-			nil, byHand(roleRef, "name = web\nttl = 1h\n"),
-			[]*lang.Object{role()},
+			nil, byHand(roleRef, "name = web\nnum = 3\nttl = 1h\n"),
+			[]*lang.Object{role("ttl", "2h")},
 			"import role.memory.web web", nil,
 			[]string{"update role.memory.web imported"},
-			roleRef, "name = web\n", 1,
+			roleRef, "name = web\nnum = 3\nttl = 2h\n", 1,
 		},
 		"nobody's: refuse": {nil, byHand(opsRef, "read"), []*lang.Object{ops("read")}, "", nil, []string{"error " + opsAddress + " exists already, managed by nobody"}, opsRef, "", 0},
 		"nobody's, imported: our mark is written": {
@@ -223,11 +226,19 @@ func TestObjectDecisions(t *testing.T) {
 		},
 		"an interrupted write that landed: adopt": {
 			[]*lang.Object{role("ttl", "1h")},
-			func(w *plannertest.World) { w.Objects = []*lang.Object{role()}; crashed(w, true) },
-			[]*lang.Object{role()},
+			func(w *plannertest.World) { w.Objects = []*lang.Object{role("ttl", "2h")}; crashed(w, true) },
+			[]*lang.Object{role("ttl", "2h")},
 			"", nil,
 			[]string{"adopt role.memory.web interrupted"},
-			roleRef, "name = web\n", 0,
+			roleRef, "name = web\nttl = 2h\n", 0,
+		},
+		"an interrupted create that landed, and the block has more now: update": {
+			nil,
+			func(w *plannertest.World) { w.Objects = []*lang.Object{role("ttl", "2h")}; crashed(w, true) },
+			[]*lang.Object{role("num", 3.0)},
+			"", nil,
+			[]string{"update role.memory.web interrupted"},
+			roleRef, "name = web\nnum = 3\nttl = 2h\n", 1,
 		},
 		"an interrupted create, and another has written: refuse": {
 			nil, func(w *plannertest.World) {
@@ -472,7 +483,9 @@ func TestAMountOutlivesItsSecrets(t *testing.T) {
 	gone := removing("mount.memory.kv", true)
 	w.Configure(gen + gone)
 	expect(t, w.Plan(), "note mount.memory.kv removed")
-	other := w.AddStore("b", memory.Full())
+	knobs = memory.Full()
+	knobs.Objects = false // else the mount could be one of its own
+	other := w.AddStore("b", knobs)
 	w.Configure(with(without, "store = memory", "store = memory.b") + gone)
 	expect(t, w.Plan(), "delete "+key+" removed", `create app.shop.secret.other["dev"] new`, "note mount.memory.kv removed")
 	w.Apply()

@@ -33,7 +33,7 @@ func rowPending(x *differ, f *facts) (outcome, bool) {
 	until := p.Heard().Add(f.store.Settle)
 	switch {
 	case landed(p, &f.o) && f.o.Meta.IsDeleted(): // written, and deleted since
-		f.e, f.interrupted = f.landedEntry(p), true
+		f.e, f.interrupted = x.landedEntry(f, p), true
 		return x.resolveAgain(f, e)
 	case landed(p, &f.o):
 		return x.adoptLanded(f, p), true
@@ -51,9 +51,14 @@ func rowPending(x *differ, f *facts) (outcome, bool) {
 		x.before(f)
 		f.interrupted = true
 		return x.resolveAgain(f, e)
+	case f.o.Meta.IsDeleted() && !f.store.undeletes:
+		return rowSoftDeleted(x, f)
 	case x.settles(f.r.Address, SettleAccept) || f.r.AcceptsOutside():
 		f.e = withoutIntent(e)
 		f.here = f.e != nil
+		if f.o.Meta.IsDeleted() {
+			return x.onward(f, Restore, ReasonChangedOutside, "deleted, and kept by the platform%s; %s, while an apply was interrupted", keptUntil(&f.o), whoWhen(&f.o)), true
+		}
 		return x.adopt(f, ReasonChangedOutside, "%s, while an apply was interrupted", whoWhen(&f.o)), true
 	case x.settles(f.r.Address, SettleRotate):
 		x.before(f)
@@ -80,9 +85,9 @@ func landed(p *state.Intent, o *Observation) bool {
 	switch {
 	case !o.Exists:
 		return false
-	case p.Next != nil && p.Next.Role == state.RoleObject && o.document() == p.Next.Document:
+	case p.Next != nil && p.Next.Role == state.RoleObject && o.document(p.Next.Document) == p.Next.Document:
 		return true // its content is public, so what is there tells
-	case p.Base == "" && o.Object != nil && slices.Contains(p.Begins, o.document()):
+	case p.Base == "" && p.Next != nil && o.Object != nil && slices.Contains(p.Begins, o.document(p.Next.Document)):
 		return true // made, and not brought to what it was to be
 	case p.Op != "" && o.Meta.OpID == p.Op:
 		return true
@@ -119,16 +124,19 @@ func (x *differ) before(f *facts) {
 }
 
 // landedEntry is the entry that the intent prepared, of what is live.
-func (f *facts) landedEntry(p *state.Intent) *state.Entry {
+func (x *differ) landedEntry(f *facts, p *state.Intent) *state.Entry {
 	next := *p.Next
 	next.Version, next.Created, next.Envelope = f.o.Version(), f.o.Meta.Created, f.o.Meta.Envelope
-	next.Address, next.Document = f.r.Address, f.o.document()
+	next.Document = f.o.document(p.Next.Document)
+	if !f.r.IsReplica() || x.copyOf(f.r, &next) {
+		next.Address = f.r.Address
+	}
 	return &next
 }
 
 // adoptLanded takes over the entry that the intent prepared.
 func (x *differ) adoptLanded(f *facts, p *state.Intent) outcome {
-	f.e, f.interrupted = f.landedEntry(p), true
+	f.e, f.interrupted = x.landedEntry(f, p), true
 	return x.onward(f, Adopt, ReasonInterrupted, "written by the interrupted run")
 }
 

@@ -2,6 +2,7 @@ package planner_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/cofferhq/coffer/lang"
@@ -275,4 +276,104 @@ func TestADeleteAfterTheContainerMoved(t *testing.T) {
 	readers("alice")
 	w.Configure(gen).Apply()
 	expect(t, w.Plan())
+}
+
+// Fields that come or go together with a path are the only ones that change.
+func TestFieldsComeAndGoOnTheWay(t *testing.T) {
+	block := func(lines ...string) string { return app(sec("key", lines...)) }
+	for _, knobs := range []memory.Options{memory.Full(), memory.Counting(), memory.Files()} {
+		for _, more := range []string{"", "c = random_hex()"} {
+			w := plannertest.New(t, knobs).Configure(block("fields = {", "a = random_hex()", "b = random_hex()", `d = "x-${self.a}"`, "}"))
+			w.Apply()
+			was := w.Value("memory", "shop/dev/key")
+			w.Configure(block(`path = "p/q"`, "fields = {", "a = random_hex()", `d = "x-${self.a}"`, more, "}"))
+			settled(t, w)
+			got := map[string]string{}
+			for line := range strings.SplitSeq(w.Value("memory", "p/q"), "\n") {
+				name, text, _ := strings.Cut(line, "=")
+				got[name] = text
+			}
+			if !strings.HasPrefix(was, "a="+got["a"]+"\n") || got["d"] != "x-"+got["a"] || (got["c"] == "") != (more == "") || got["b"] != "" {
+				t.Errorf("it held %s, and holds %s", was, got)
+			}
+		}
+	}
+}
+
+// A copy is made of its own primary, also where another's copy lay.
+func TestACopyTakesAnothersPlace(t *testing.T) {
+	for _, knobs := range []memory.Options{memory.Versioned(), memory.Files()} {
+		w := plannertest.New(t, knobs)
+		b := w.AddStore("b", knobs)
+		w.Configure(copies(placesOf("a", "p/a", "b", "p/b"))).Apply()
+		w.Configure(copies(placesOf("a", "p/b", "b", "p/c")))
+		settled(t, w)
+		for _, path := range []string{"p/b", "p/c"} {
+			if v, _ := b.Value(path); plannertest.Text(v) != w.Value("memory", path) {
+				t.Errorf("the copy at %s is of another value", path)
+			}
+		}
+	}
+}
+
+// A new secret at the place that another left has nothing to do with the copies
+// of that one, neither to be restored from nor to be asked about.
+func TestANewSecretAtAPlaceWithACopy(t *testing.T) {
+	w := plannertest.New(t, memory.Files())
+	w.AddStore("b", memory.Files())
+	w.Configure(copies(placesOf("old", "p/a"))).Apply()
+	was := w.Value("memory", "p/a")
+	w.Configure(copies(placesOf("old", "p/b", "new", "p/a")))
+	settled(t, w)
+	if w.Value("memory", "p/b") != was || w.Value("memory.b", "p/b") != was || w.Value("memory", "p/a") == was || w.Value("memory", "p/a") != w.Value("memory.b", "p/a") {
+		t.Error("the two are mixed up")
+	}
+}
+
+// Without the state the mark tells whose a value is, whatever place it lies at.
+func TestPlacesAfterALostState(t *testing.T) {
+	w := plannertest.New(t, memory.Versioned()).Configure(placesOf("a", "p/a", "b", "p/b"))
+	w.Apply()
+	a, b := w.Value("memory", "p/a"), w.Value("memory", "p/b")
+	w.State.Lose()
+	w.Configure(placesOf("a", "p/b", "b", "p/c"))
+	expect(t, w.Plan(), "relocate "+at("b")+" moved reads", `note provider.memory.secret["p/a"] orphan`,
+		"error "+at("a")+" exists already, managed under another address")
+	w.Apply(plannertest.Target(at("b")))
+	settled(t, w.Configure(placesOf("a", "p/d", "b", "p/c")))
+	if w.Value("memory", "p/d") != a || w.Value("memory", "p/c") != b {
+		t.Error("the two are mixed up")
+	}
+}
+
+// What an interrupted run left open at a place is of the secret that the run was
+// about, and not of the one that is to be there now.
+func TestThePlaceOfAnInterruptedRun(t *testing.T) {
+	for name, knobs := range map[string]memory.Options{"versioned": memory.Versioned(), "files": memory.Files()} {
+		for _, landed := range []bool{true, false} {
+			for _, rotated := range []bool{true, false} {
+				w := plannertest.New(t, knobs)
+				store := w.AddStore("b", knobs)
+				w.Configure(copies(placesOf("a", "p/a"))).Apply()
+				w.Configure(copies(placesOf("a", "p/a", "b", "p/b")))
+				var opts []plannertest.Option
+				if rotated {
+					w.Apply()
+					opts = append(opts, plannertest.Settle(at("b"), planner.SettleRotate))
+				}
+				crashed(w, landed, opts...)
+				a := w.Value("memory", "p/a")
+				b, made := w.Stores["memory"].Value("p/b")
+				settled(t, w.Configure(copies(placesOf("a", "p/b", "b", "p/c"))))
+				if w.Value("memory", "p/b") != a || made && w.Value("memory", "p/c") != plannertest.Text(b) {
+					t.Errorf("%s, landed %v, rotated %v: the two are mixed up", name, landed, rotated)
+				}
+				for _, path := range []string{"p/b", "p/c"} {
+					if v, ok := store.Value(path); !ok || plannertest.Text(v) != w.Value("memory", path) {
+						t.Errorf("%s, landed %v, rotated %v: the copy at %s is of another value", name, landed, rotated, path)
+					}
+				}
+			}
+		}
+	}
 }

@@ -221,7 +221,11 @@ type Drift struct {
 	VersionLive     string       `json:"version_live,omitempty"`
 	ChangedAt       time.Time    `json:"changed_at,omitzero"`
 	ChangedBy       string       `json:"changed_by,omitempty"`
-	Range           *Range       `json:"range,omitempty"`
+	// Before and After are the recorded and the live document of an object whose
+	// text was changed.
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+	Range  *Range `json:"range,omitempty"`
 }
 
 // DriftKind is a closed list.

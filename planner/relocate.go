@@ -16,7 +16,9 @@ func rowRelocate(x *differ, f *facts) (outcome, bool) {
 	if store == nil {
 		return outcome{generation: f.generation(), blocked: "lives on a provider that is not configured"}, true
 	}
+	there := f.e.Location
 	if out, decided := x.pendingThere(f, &old, x.caps[store.Ref()]); decided || f.e == nil {
+		x.consumed[there] = decided // else it is left over
 		return out, decided
 	}
 	e := f.e
@@ -49,6 +51,9 @@ func rowRelocate(x *differ, f *facts) (outcome, bool) {
 	onward := x.same(&g)
 	if next := onward.change; next != nil {
 		c.Fields, c.NewValue = next.Fields, next.NewValue
+	}
+	if x.s.Entries[e.Location] == nil { // found by its mark
+		x.noteTakenAsMade(f.r, old.Meta.Fields, onward.change)
 	}
 	generation := max(onward.generation, moved.Generation)
 	return outcome{change: c, generation: generation, whole: true, blockedFields: onward.blockedFields}, true
@@ -95,7 +100,7 @@ func (x *differ) pendingThere(f *facts, old *Observation, caps storeFacts) (outc
 		next.Location = f.e.Location
 		next.Version, next.Created, next.Envelope = old.Version(), old.Meta.Created, old.Meta.Envelope
 		f.e = &next
-	case atBase(p, old):
+	case atBase(p, old), !old.Exists:
 		if until := p.Heard().Add(caps.Settle); caps.Settle > 0 && x.o.Now.Before(until) {
 			return f.unknown(ReasonInterrupted, "a write may still arrive at its present place until %s: run again then", until.UTC().Format("15:04:05 MST")), true
 		}

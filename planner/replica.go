@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/state"
 )
@@ -34,6 +36,11 @@ func rowReplica(x *differ, f *facts) (outcome, bool) {
 		return x.copyFrom(f, Update, ReasonStateLost), true
 	case f.changed():
 		return x.copyFrom(f, Update, ReasonChangedOutside), true
+	case !x.copyOf(f.r, f.e) && x.lastOne(f.e):
+		x.note(f.r, ReasonMoved, "waits: at its place lies what may be the last value of %s", f.e.Address.Primary())
+		return outcome{generation: f.generation(), blocked: "waits for its place"}, true
+	case !x.copyOf(f.r, f.e):
+		return x.copyFrom(f, Update, ReasonMoved), true
 	case f.e.Generation != want:
 		return x.copyFrom(f, Update, ReasonReplicaBehind), true
 	case f.e.Role != state.RoleReplica || f.e.Address != f.r.Address:
@@ -44,6 +51,29 @@ func rowReplica(x *differ, f *facts) (outcome, bool) {
 		return outcome{change: x.metadataUpdate(f), generation: want}, true
 	}
 	return outcome{generation: want}, true
+}
+
+// copyOf reports whether an entry is of the value that a replica is a copy of.
+func (x *differ) copyOf(r *Resource, e *state.Entry) bool {
+	primary := x.d.byAddress[r.Address.Primary()]
+	return primary != nil && (e.Address.Primary() == primary.Address || slices.Contains(x.names(primary), e.Address.Primary()))
+}
+
+// lastOne reports whether a value that is still wanted is nowhere to be seen but
+// in an entry's place.
+func (x *differ) lastOne(e *state.Entry) bool {
+	heir := x.heir(e)
+	if heir == nil {
+		return false
+	}
+	for _, a := range x.names(heir) {
+		for _, other := range x.entriesOf(a) {
+			if o := x.live.At(other.Location); other.Location != e.Location && o.Err == nil && o.Exists && !o.Meta.IsDeleted() {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // promotedBehind: the configuration makes a copy the primary, and the copy holds

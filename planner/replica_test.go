@@ -284,3 +284,29 @@ func TestAPromotedCopyIsAsOldAsItsValue(t *testing.T) {
 	w.Apply()
 	expect(t, w.Plan())
 }
+
+// TestAnothersCopyIsNotTaken: a copy of another secret that still lies where one
+// of ours is to be is not restored from, and not written over while it may be the
+// last of its value.
+func TestAnothersCopyIsNotTaken(t *testing.T) {
+	const b = "@memory.b"
+	w := plannertest.New(t, memory.Files())
+	store := w.AddStore("b", memory.Files())
+	w.Configure(copies(placesOf("old", "p/a"))).Apply()
+	was, _ := store.Value("p/a")
+	w.Configure(copies(placesOf("old", "p/c", "new", "p/a")))
+	for range 3 {
+		mustTry(t, w, plannertest.Exclude(at("old")+b), plannertest.Exclude(at("new")+b))
+	}
+	expect(t, w.Plan(), "update "+at("new")+b+" moved reads", "create "+at("old")+b+" new reads")
+	p := w.Plan(plannertest.RestoreFrom(at("new"), "memory.b"))
+	if len(p.Diagnostics) != 1 || !strings.Contains(p.Diagnostics[0].Summary, "is not the one that was written") {
+		t.Errorf("plan %q", lines(p))
+	}
+	w.Stores["memory"].Remove("p/c", 0)
+	expect(t, w.Plan(), "conflict "+at("old")+" missing", "note "+at("new")+b+" moved")
+	w.Apply()
+	if v, _ := store.Value("p/a"); plannertest.Text(v) != plannertest.Text(was) {
+		t.Error("the last copy was written over")
+	}
+}

@@ -175,7 +175,7 @@ func (v *resolver) combined(ctx context.Context, s *step, m *making, drop []stri
 	}
 	complete := true // then what is dropped is gone with the old value
 	for _, f := range s.res.Secret.Fields {
-		if _, made := fields[f.Name]; !made && inContainer(s.recordedFields(), s.old != nil, &s.live, f.Name) {
+		if _, made := fields[f.Name]; !made && (!read.IsZero() || inContainer(s.recordedFields(), s.old != nil, &s.live, f.Name)) {
 			complete = false
 		}
 	}

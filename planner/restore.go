@@ -6,7 +6,6 @@ import (
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
-	"github.com/cofferhq/coffer/state"
 )
 
 func rowSoftDeleted(x *differ, f *facts) (outcome, bool) {
@@ -79,9 +78,7 @@ func (x *differ) restoreOutside(f *facts, deleted string) outcome {
 
 // suppliedOrTemplate reports whether the value is made again from what is at
 // hand.
-func (f *facts) suppliedOrTemplate() bool {
-	return f.r.Class == state.ClassSupplied || f.r.Class == state.ClassTemplate
-}
+func (f *facts) suppliedOrTemplate() bool { return atHand(f.r.Class) }
 
 // wasOwn reports whether what was deleted at f's place was f's own value, as
 // its mark or the state says: restoring another's would mix the two up.
@@ -112,12 +109,13 @@ func rowReplicaLives(x *differ, f *facts) (outcome, bool) {
 // copyLives looks for a copy of a primary that is gone, also on stores that
 // the configuration no longer names.
 func (x *differ) copyLives(f *facts) (outcome, bool) {
+	names := x.names(f.r)
 	for _, loc := range x.copyLocations(f.r) {
 		store := x.stores.ByIdentity(loc.Provider)
 		o := x.live.At(loc)
 		recorded := x.s.Entries[loc]
 		switch {
-		case store == nil:
+		case store == nil, recorded != nil && !slices.Contains(names, recorded.Address.Primary()): // another's copy
 			continue
 		case o.Err != nil && recorded == nil, o.Err == nil && !o.Exists, o.Err == nil && x.whose(x.caps[store.Ref()].marks, &o) != ours:
 			continue
@@ -183,7 +181,7 @@ func (x *differ) restoreFrom(f *facts, store string) outcome {
 		return x.refuse(f, "the copy of "+f.r.Address.String()+" on "+store+" is not there", "Look at `coffer drift`.")
 	}
 	recorded := x.s.Entries[r.Location]
-	if recorded == nil || versionDiffers(recorded, &o) {
+	if recorded == nil || versionDiffers(recorded, &o) || !x.copyOf(r, recorded) {
 		return x.refuse(f, "the copy of "+f.r.Address.String()+" on "+store+" is not the one that was written",
 			"Somebody changed it too. Put it right by hand, or make a new value with: coffer rotate "+quoteArg(f.r.Address))
 	}

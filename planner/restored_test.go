@@ -110,6 +110,35 @@ func expectSettled(t *testing.T, w *plannertest.World, notCompared bool) {
 	expect(t, w.Plan())
 }
 
+// TestABlockThatComesBack: what its store still keeps is brought back, and what
+// is at hand is made anew, since nothing tells what it was made of.
+func TestABlockThatComesBack(t *testing.T) {
+	for name, tt := range map[string]struct{ block, want string }{
+		"generated": {sec("old", "value = random_hex()"), "restore " + at("old") + " soft_deleted"},
+		"supplied":  {sec("old", `value = from_env("S")`), "restore " + at("old") + " soft_deleted"},
+		"template":  {sec("old", `value = "x-${secret.key}"`), "restore " + at("old") + " soft_deleted reads"},
+		"fields":    {sec("old", "fields = {", "  a = random_hex()", `  b = "x-${secret.key}"`, "}"), "restore " + at("old") + " soft_deleted reads"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := full(t).Configure(app(sec("key", gen8) + tt.block))
+			w.Environ["S"] = "first"
+			w.Apply()
+			old, _, _ := strings.Cut(w.Value("memory", "shop/dev/old"), "\n")
+			w.Configure(app(sec("key", gen8))).Apply()
+			w.Apply(plannertest.Settle(at("key"), planner.SettleRotate))
+			w.Environ["S"] = "second"
+			expect(t, w.Configure(app(sec("key", gen8)+tt.block)).Plan(), tt.want)
+			w.Apply()
+			expect(t, w.Plan())
+			made := "x-" + w.Value("memory", "shop/dev/key")
+			want := map[string]string{"generated": old, "supplied": "second", "template": made, "fields": old + "\nb=" + made}[name]
+			if got := w.Value("memory", "shop/dev/old"); got != want {
+				t.Errorf("it holds %s, want %s", got, want)
+			}
+		})
+	}
+}
+
 // TestRemains: the current version is deleted and older ones can be read. What
 // nobody wants any more is then not gone.
 func TestRemains(t *testing.T) {
@@ -156,4 +185,31 @@ func TestRemains(t *testing.T) {
 		w.Configure(without)
 		expect(t, w.Plan(), "forget "+key+" removed")
 	})
+}
+
+// TestOutsideWhileInterruptedAndDeleted: somebody wrote over what an interrupted
+// run made, and deleted it. A person's word on it brings it back, or replaces it.
+func TestOutsideWhileInterruptedAndDeleted(t *testing.T) {
+	for name, kind := range map[string]planner.SettleKind{"accepted": planner.SettleAccept, "rotated": planner.SettleRotate} {
+		t.Run(name, func(t *testing.T) {
+			w := plannertest.New(t, memory.Counting()).Configure(gen)
+			w.Apply()
+			crashed(w, false, plannertest.Settle(key, planner.SettleRotate))
+			store := w.Stores["memory"]
+			store.Edit("shop/dev/key", secret.String("first"), "mallory")
+			store.Edit("shop/dev/key", secret.String("theirs"), "mallory")
+			store.Remove("shop/dev/key", time.Hour)
+			expect(t, w.Plan(), "conflict "+key+" interrupted")
+			final := memory.Counting()
+			final.Restore = false
+			w.Knobs["memory"] = final
+			expect(t, w.Plan(plannertest.Settle(key, kind)), "conflict "+key+" soft_deleted")
+			w.Knobs["memory"] = memory.Counting()
+			w.Apply(plannertest.Settle(key, kind))
+			expect(t, w.Plan())
+			if got := w.Value("memory", "shop/dev/key"); (got == "theirs") != (kind == planner.SettleAccept) {
+				t.Errorf("it holds %s", got)
+			}
+		})
+	}
 }

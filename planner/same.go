@@ -60,20 +60,6 @@ func (x *differ) metadataUpdate(f *facts) *Change {
 	return c
 }
 
-// sameObject is same for an object: its text is at hand.
-func (x *differ) sameObject(f *facts) outcome {
-	marked := f.store.marks && x.live.Refreshed && f.o.Object != nil && !f.o.Object.NoMark
-	switch {
-	case f.o.document() != f.r.Document && f.e != nil && f.e.Document == f.r.Document:
-		return outcome{change: f.change(Update, ReasonChangedOutside, "%s", whoWhen(&f.o))}
-	case f.o.document() != f.r.Document,
-		f.e != nil && f.r.Protect != f.e.Protect,
-		marked && f.o.Attributes().Mark != x.mark(f.r):
-		return outcome{change: f.change(Update, ReasonMetadataChanged, "")}
-	}
-	return outcome{}
-}
-
 // rekeyed adds to what the "same version" row wants that a single value goes
 // from one field to another: it is read and written again, in one version.
 func (x *differ) rekeyed(f *facts, out outcome) outcome {

@@ -92,10 +92,11 @@ func (s *step) effectless(project string) bool {
 	return false
 }
 
-// stands reports whether a live object is as it is wanted, its mark included.
+// stands reports whether a live object is as the step leaves it, its mark
+// included.
 func (s *step) stands(project string) bool {
 	o := s.live.Object
-	if o == nil || o.Document != s.res.Document {
+	if o == nil || o.Like(s.next.Document) != s.next.Document {
 		return false
 	}
 	return o.NoMark || !s.store.KeepsAttributes() || o.Attributes.Mark == markOf(project, s.res)
@@ -126,11 +127,12 @@ func (r *run) nextEntry(s *step) *state.Entry {
 	e.Location, e.Store, e.Op = s.loc, c.Location.Provider, s.op
 	e.Address, e.Generation = c.Address, c.Generation
 	if s.res == nil { // accepted although the block is gone
+		e.Document = s.live.document(e.Document)
 		return e
 	}
 	e.Role, e.Protect = s.res.Role, s.res.Protect
 	if s.res.IsObject() {
-		e.Document, e.Generation = s.res.Document, 0
+		e.Document, e.Generation = s.document(), 0
 		e.Needs, e.Holds = r.Desired.needed(s.res), s.res.Holds
 		e.Made = c.Action == Create || e.Made || r.madeElsewhere(s)
 		return e

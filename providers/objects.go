@@ -1,6 +1,9 @@
 package providers
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Place is what a default path is made from.
 type Place struct {
@@ -40,10 +43,70 @@ type Object struct {
 	// Kept: others may depend on it in ways that nobody sees (a role, a mount), so
 	// that it is deleted only where a removed block names it.
 	Kept bool
+	// Settings: Document has every setting that the platform keeps, one a line as
+	// NAME = VALUE, standard ones too. One that is wanted has those that are
+	// declared, and the rest is left as it is; see [Object.Like].
+	Settings bool
+	// Lacks is why an object that is not there cannot be made either; of such a
+	// one nothing else is set.
+	Lacks *Lack
 }
 
-// ObjectRequest asks to make an object look like Document; an empty Document
-// deletes it. IfVersion is as in [WriteRequest]. Attributes.Mark names the
+// Lack is what has to be there before an object can be made.
+type Lack struct {
+	// Ref is an object that a configuration could declare to that end; zero where
+	// it cannot.
+	Ref  ObjectRef
+	Text string // for people, with the next step
+}
+
+// Like returns the document as far as another one says anything of it: of
+// settings those that the other names, in its order, and else all of it.
+func (o *Object) Like(document string) string {
+	if !o.Settings {
+		return o.Document
+	}
+	var b strings.Builder
+	lines := map[string]string{}
+	for line := range strings.Lines(o.Document) {
+		if name, _, setting := strings.Cut(line, settingSign); setting {
+			lines[name] = line
+		} else {
+			b.WriteString(line)
+		}
+	}
+	for line := range strings.Lines(document) {
+		name, _, _ := strings.Cut(line, settingSign)
+		b.WriteString(lines[name])
+	}
+	return b.String()
+}
+
+// Beyond returns the settings of a document that another one does not name,
+// each as NAME = VALUE.
+func (o *Object) Beyond(document, other string) []string {
+	if !o.Settings {
+		return nil
+	}
+	named := map[string]bool{}
+	for line := range strings.Lines(other) {
+		name, _, _ := strings.Cut(line, settingSign)
+		named[name] = true
+	}
+	var out []string
+	for line := range strings.Lines(document) {
+		if name, _, setting := strings.Cut(line, settingSign); setting && !named[name] {
+			out = append(out, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return out
+}
+
+// settingSign stands between the name of a setting and its value.
+const settingSign = " = "
+
+// ObjectRequest asks to make an object look like Document, where that is
+// settings, in what it names; an empty Document deletes it. IfVersion is as in [WriteRequest]. Attributes.Mark names the
 // project also of a delete, so that a driver can refuse to take away another's;
 // it is empty where only the mark is to go.
 type ObjectRequest struct {
@@ -56,7 +119,8 @@ type ObjectRequest struct {
 
 // ObjectDriver manages objects beside secrets.
 type ObjectDriver interface {
-	// InspectObjects answers like [Driver.Inspect].
+	// InspectObjects answers like [Driver.Inspect]. One that is not there and
+	// cannot be made is among the answers, with what it Lacks.
 	InspectObjects(ctx context.Context, refs []ObjectRef) (map[ObjectRef]Object, error)
 	WriteObject(ctx context.Context, req ObjectRequest) (Object, error)
 }
@@ -139,18 +203,31 @@ type Declarer interface {
 	// Declares lists what can be declared, as KIND or KIND.TYPE, in order.
 	Declares() []string
 	// CompileDeclaration returns the declared object first, and then what it
-	// brings along. The path of an object that is Kept is NAME or TYPE:NAME, with
-	// a place that ends in "/" before NAME or without. An error is an
-	// [*ArgumentError].
+	// brings along. An error is an [*ArgumentError].
 	CompileDeclaration(d Declaration) ([]ObjectSpec, error)
+	// DeclaredAt returns where a block of these labels has its object when no
+	// argument says another place: that is all a removed block tells. The zero
+	// reference is nowhere.
+	DeclaredAt(kind, typ, name string) ObjectRef
 }
 
 // Undeclared is an object that nothing declares and that gives access to
 // managed secrets.
 type Undeclared struct {
-	Ref   ObjectRef
-	Reads []string // managed paths, in order
-	Text  string   // what gives it, for people: `path "secret/data/*" (read)`
+	Ref ObjectRef
+	// Scope is the [ObjectScoper]'s word for where Ref is, and In what tells its
+	// path from one of the provider's own; "" where the provider itself has it.
+	Scope, In string
+	Reads     []string // managed paths, in order
+	Text      string   // what gives it, for people: `path "secret/data/*" (read)`
+}
+
+// AccessAudit is what a look at who can read managed secrets found.
+type AccessAudit struct {
+	Undeclared []Undeclared
+	// Unseen says what else could give access and was not looked at, because the
+	// identity may not, each in a few words: "the policies of namespace team".
+	Unseen []string
 }
 
 // AccessAuditor finds access that nobody declared. It changes nothing and reads
@@ -158,7 +235,7 @@ type Undeclared struct {
 type AccessAuditor interface {
 	// UndeclaredAccess looks at every object that can grant access to one of
 	// the managed secrets and is not in declared.
-	UndeclaredAccess(ctx context.Context, managed []Managed, declared []ObjectRef) ([]Undeclared, error)
+	UndeclaredAccess(ctx context.Context, managed []Managed, declared []ObjectRef) (AccessAudit, error)
 }
 
 // AccessError says which grant cannot be compiled; Grant indexes the slice

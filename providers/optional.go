@@ -91,11 +91,11 @@ func (p *Provider) WhoNow(ctx context.Context) (identity, incarnation string, er
 
 // UndeclaredAccess returns what gives access to managed secrets and is not in
 // declared; nothing where the platform cannot tell.
-func (p *Provider) UndeclaredAccess(ctx context.Context, managed []Managed, declared []ObjectRef) ([]Undeclared, error) {
+func (p *Provider) UndeclaredAccess(ctx context.Context, managed []Managed, declared []ObjectRef) (AccessAudit, error) {
 	if p.powers.AccessAuditor == nil {
-		return nil, nil
+		return AccessAudit{}, nil
 	}
-	var found []Undeclared
+	var found AccessAudit
 	err := p.do(ctx, call{op: "audit access", pure: true}, func(ctx context.Context) (err error) {
 		found, err = p.powers.AccessAuditor.UndeclaredAccess(ctx, managed, declared)
 		return err

@@ -26,11 +26,34 @@ type Use struct {
 	Reads []string
 }
 
+// Leaving is what the state has on a provider and the configuration does not: it
+// is looked at, and an apply does what End says.
+type Leaving struct {
+	ObjectRef // Kind is "secret" for a secret
+	End       End
+	// Reads are the reasons for which an apply reads the value of a secret: it
+	// lives on at another place.
+	Reads []string
+}
+
+// End is what an apply does with something that leaves. It is a closed list.
+type End string
+
+const (
+	EndLooked    End = "looked at" // nothing
+	EndForgotten End = "forgotten" // our mark is taken off, where there is room for one
+	EndDeleted   End = "deleted"   // it is deleted, but for an object that is Kept
+	EndNamed     End = "named"     // it is deleted, because a removed block names it
+)
+
 // PermissionRequest says what an identity must be able to do on a provider.
 type PermissionRequest struct {
 	Phase   Phase
 	Secrets []Use       // in path order
 	Objects []ObjectRef // in order of kind and path
+	// Leaving is in order of kind, path and end; what is named twice ends in
+	// one way or the other.
+	Leaving []Leaving
 }
 
 // Permission is one thing that an identity must be allowed.

@@ -91,6 +91,15 @@ func (p *Provider) CompileDeclaration(d Declaration) ([]ObjectSpec, error) {
 	return p.powers.Declarer.CompileDeclaration(d)
 }
 
+// DeclaredAt returns where a block of these labels has its object when it says
+// no other place, the zero reference where the platform has no such blocks.
+func (p *Provider) DeclaredAt(kind, typ, name string) ObjectRef {
+	if p.powers.Declarer == nil {
+		return ObjectRef{}
+	}
+	return p.powers.Declarer.DeclaredAt(kind, typ, name)
+}
+
 // NextVersion returns the version that a write makes from base, "" where the
 // platform does not tell before the write.
 func (p *Provider) NextVersion(base string) string {

@@ -49,6 +49,9 @@ type Driver interface {
 type Capabilities struct {
 	// Versioned: Read can return versions before the current one.
 	Versioned bool
+	// Versionless: a version says that a secret is there, and is the same whoever
+	// wrote it last, so that nothing is known to be unchanged.
+	Versionless bool
 	// ConditionalWrite: the platform itself enforces WriteRequest.IfVersion.
 	// Without it a racing write is detected afterwards, not prevented.
 	ConditionalWrite bool

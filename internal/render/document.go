@@ -68,10 +68,25 @@ func sameRun(lines []diffLine, i int) int {
 	return n
 }
 
-// diffDocuments compares line by line. Where that would take too long the
-// whole of before is replaced by the whole of after, which is true as well.
+// diffDocuments compares line by line, from where the two begin to differ to
+// where they do no more. Where that would take too long the whole of one is
+// replaced by the whole of the other, which is true as well.
 func diffDocuments(before, after string) []diffLine {
 	a, b := splitLines(before), splitLines(after)
+	head := 0
+	for head < min(len(a), len(b)) && a[head] == b[head] {
+		head++
+	}
+	tail := 0
+	for tail < min(len(a), len(b))-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	out := signed(' ', a[:head])
+	out = append(out, diffLines(a[head:len(a)-tail], b[head:len(b)-tail])...)
+	return append(out, signed(' ', a[len(a)-tail:])...)
+}
+
+func diffLines(a, b []string) []diffLine {
 	if len(a)*len(b) > maxDiffWork {
 		return append(signed('-', a), signed('+', b)...)
 	}

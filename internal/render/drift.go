@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,8 +83,12 @@ func driftItems(list []planner.Drift, look kindOfDrift) []item {
 		// Who and when differ from one finding to the next; what only could
 		// not be told has neither.
 		if d.ChangedBy == "" && d.ChangedAt.IsZero() {
-			it.shape = shapeOf(d.Location.Provider, d.Location.Kind, placeless(it.common, d.Location.Path))
+			it.shape = shapeOf(d.Location.Provider, d.Location.Kind, placeless(it.common, d.Location.Path), d.Before, d.After)
 			it.why = d.Kind == planner.DriftUnknown
+		}
+		if d.Before != d.After { // every line that somebody changed is shown
+			it.eager, it.loose, it.why = true, true, true
+			it.together = func(p *page, _ []item) { document(p, d.Before, d.After) }
 		}
 		it.body = func(p *page) { driftBody(p, d) }
 		items = append(items, it)
@@ -125,6 +130,7 @@ func driftBody(p *page, d *planner.Drift) {
 	if d.Detail != reasonText(planner.ReasonChangedOutside) {
 		p.paragraphs(bodyIndent, Plain, d.Detail)
 	}
+	document(p, d.Before, d.After)
 }
 
 func driftLastLine(report *planner.DriftReport, counts map[planner.DriftKind]int) string {
@@ -135,7 +141,11 @@ func driftLastLine(report *planner.DriftReport, counts map[planner.DriftKind]int
 	}
 	if len(report.Drift) == 0 {
 		rest = strings.Join(append([]string{rest}, wrong...), ", ")
-		return fmt.Sprintf("Nothing changed outside: %s. Values read: %d.", rest, report.ValuesRead)
+		head := "Nothing changed outside"
+		if slices.ContainsFunc(report.Notes, func(n planner.Note) bool { return n.Reason == planner.ReasonNotCompared }) {
+			head = "Nothing was seen to change outside"
+		}
+		return fmt.Sprintf("%s: %s. Values read: %d.", head, rest, report.ValuesRead)
 	}
 	var parts []string
 	for _, look := range driftLooks() {

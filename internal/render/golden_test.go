@@ -62,11 +62,13 @@ func TestGolden(t *testing.T) {
 		"plan-color.txt": func(w io.Writer) error {
 			return render.PlanText(w, dangerousMix(), render.Style{Color: true, Width: 80})
 		},
-		"drift.txt":         drift(driftReport()),
-		"drift-nothing.txt": drift(emptyDrift()),
-		"drift.json":        func(w io.Writer) error { return render.DriftJSON(w, driftReport()) },
-		"apply.txt":         func(w io.Writer) error { return render.ApplyText(w, applySummary(), style) },
-		"apply.json":        func(w io.Writer) error { return render.ApplyJSON(w, applySummary()) },
+		"drift.txt":          drift(driftReport()),
+		"drift-nothing.txt":  drift(emptyDrift()),
+		"drift-objects.txt":  drift(objectDrift()),
+		"drift-objects.json": func(w io.Writer) error { return render.DriftJSON(w, objectDrift()) },
+		"drift.json":         func(w io.Writer) error { return render.DriftJSON(w, driftReport()) },
+		"apply.txt":          func(w io.Writer) error { return render.ApplyText(w, applySummary(), style) },
+		"apply.json":         func(w io.Writer) error { return render.ApplyJSON(w, applySummary()) },
 		"diagnostics.txt": func(w io.Writer) error {
 			ds, files := diagnostics()
 			return render.DiagnosticsText(w, ds, files, style)

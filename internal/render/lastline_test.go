@@ -59,7 +59,10 @@ func TestLastLines(t *testing.T) {
 	}
 	one := emptyDrift()
 	one.Unchanged, one.Drift = 1, driftReport().Drift[:1]
+	unseen := emptyDrift()
+	unseen.Unchanged, unseen.Notes = 0, []planner.Note{{Reason: planner.ReasonNotCompared, Text: "2 secrets on vault: there, and not compared"}}
 	for want, r := range map[string]*planner.DriftReport{
+		"Nothing was seen to change outside: 0 secrets unchanged since their recorded version. Values read: 0.":        unseen,
 		"Nothing changed outside: 45 secrets unchanged since their recorded version. Values read: 0.":                  emptyDrift(),
 		"Drift: 2 changed, 1 missing, 1 could not be told. 42 unchanged since their recorded version. Values read: 0.": driftReport(),
 		"Drift: 1 changed. 1 unchanged since its recorded version. Values read: 0.":                                    one,

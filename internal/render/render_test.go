@@ -286,6 +286,15 @@ func TestBigDocuments(t *testing.T) {
 			t.Errorf("%q is missing", want)
 		}
 	}
+	// What both have at either end costs nothing: one line of them is one line.
+	c.After = strings.Replace(c.Before, "\n25000\n", "\nanother\n", 1)
+	out.Reset()
+	if err := render.PlanText(&out, newPlan(1, c), render.Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "- 25000\n") || !strings.Contains(text, "+ another\n") || strings.Count(text, "\n") > 30 {
+		t.Errorf("one line that changes is shown as %d lines", strings.Count(text, "\n"))
+	}
 }
 
 // TestStateHasNoFingerprint: fingerprints never leave the state.

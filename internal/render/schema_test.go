@@ -69,7 +69,7 @@ func TestDocumentsAreValid(t *testing.T) {
 	plans := []*planner.Plan{
 		{FormatVersion: 1}, threeChanges(), manyApps(), dangerousMix(), nothing(), replicas(), relocations(), objects(), notesOnly(),
 	}
-	reports := []*planner.DriftReport{{FormatVersion: 1}, driftReport(), emptyDrift()}
+	reports := []*planner.DriftReport{{FormatVersion: 1}, driftReport(), emptyDrift(), objectDrift()}
 	snapshots := []*state.Snapshot{{}, snapshot()}
 	applies := []render.ApplySummary{{}, applySummary()}
 	diags, _ := diagnostics()

@@ -23,6 +23,7 @@ var looseObjects = map[providers.ObjectRef]providers.Mark{
 	{Kind: memory.KindPolicy, Path: "unrecorded"}:      {Project: "test-1", Address: providers.AddressHash("policy_document.unrecorded")},
 	{Kind: memory.KindRole, Path: "theirs"}:            {},
 	{Kind: memory.KindRole, Path: "jwt:goes"}:          {},
+	{Kind: memory.KindRole, Path: "elsewhere/goes"}:    {},
 	{Kind: memory.KindMount, Path: "theirs"}:           {},
 	{Kind: memory.KindMount, Path: "kv:stays"}:         {},
 	{Kind: memory.KindBinding, Path: "theirs theirs"}:  {},

@@ -57,7 +57,7 @@ func (declarer) Declares() []string {
 	return []string{"mount.memory", "policy_document", "role.memory"}
 }
 
-// CompileDeclaration knows role "memory" with policies and anything else,
+// CompileDeclaration knows role "memory" with policies, at and anything else,
 // mount "memory" with anything, and policy_document with document.
 func (c declarer) CompileDeclaration(in providers.Declaration) ([]providers.ObjectSpec, error) {
 	if in.Kind == "policy_document" {
@@ -67,13 +67,17 @@ func (c declarer) CompileDeclaration(in providers.Declaration) ([]providers.Obje
 		}
 		return []providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindPolicy, Path: in.Name}, Document: text}}, nil
 	}
-	text := "name = " + in.Name + "\n"
+	text, path := "name = "+in.Name+"\n", in.Name
 	for _, name := range slices.Sorted(maps.Keys(in.Args)) {
-		if name != "policies" {
+		switch name {
+		case "policies":
+		case "at":
+			path = fmt.Sprint(in.Args[name]) + "/" + in.Name
+		default:
 			text += fmt.Sprintf("%s = %v\n", name, in.Args[name])
 		}
 	}
-	spec := providers.ObjectSpec{Ref: providers.ObjectRef{Kind: in.Kind, Path: in.Name}, Document: text, Kept: true}
+	spec := providers.ObjectSpec{Ref: providers.ObjectRef{Kind: in.Kind, Path: path}, Document: text, Kept: true}
 	spec.Holds = in.Kind == KindMount && in.Name == c.d.o.Mount
 	if c.d.o.Staged && in.Kind == KindMount {
 		spec.Begins = []string{Begun}
@@ -86,14 +90,39 @@ func (c declarer) CompileDeclaration(in providers.Declaration) ([]providers.Obje
 	return specs, nil
 }
 
+// DeclaredAt knows no other place than the name. A role's argument "at" puts it
+// below another one.
+func (c declarer) DeclaredAt(kind, typ, name string) providers.ObjectRef {
+	switch {
+	case kind == "policy_document" && typ == "":
+		return providers.ObjectRef{Kind: KindPolicy, Path: name}
+	case kept(kind) && typ == "memory":
+		return providers.ObjectRef{Kind: kind, Path: name}
+	}
+	return providers.ObjectRef{}
+}
+
+// merged is the text of an object that is settings, with what a request says in
+// place of what it said before.
+func merged(live *object, ref providers.ObjectRef, text string) string {
+	if live == nil || !kept(ref.Kind) || live.text == Begun || text == "" || text == Begun {
+		return text
+	}
+	o := providers.Object{Settings: true}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	lines = append(lines, o.Beyond(live.text, text)...)
+	slices.Sort(lines[1:])
+	return strings.Join(lines, "\n") + "\n"
+}
+
 type auditor struct{ d *Driver }
 
-func (a auditor) UndeclaredAccess(ctx context.Context, _ []providers.Managed, declared []providers.ObjectRef) ([]providers.Undeclared, error) {
-	var found []providers.Undeclared
+func (a auditor) UndeclaredAccess(ctx context.Context, _ []providers.Managed, declared []providers.ObjectRef) (providers.AccessAudit, error) {
+	found := providers.AccessAudit{Unseen: a.d.o.Unseen}
 	err := a.d.call(ctx, "audit_access", "", step{commit: func() {
 		for _, u := range a.d.w.strange {
-			if !slices.Contains(declared, u.Ref) {
-				found = append(found, u)
+			if u.Scope != "" || !slices.Contains(declared, u.Ref) {
+				found.Undeclared = append(found.Undeclared, u)
 			}
 		}
 	}})

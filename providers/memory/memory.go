@@ -79,6 +79,8 @@ type Options struct {
 	// Hides names paths that a List, and an Inspect of more than one path, pass
 	// over without a word; only Prober tells them.
 	Hides func(path string) bool
+	// Unseen is what the identity may not look at for who can read.
+	Unseen []string
 	// Lease is how long the identity in use lasts.
 	Lease providers.Lease
 

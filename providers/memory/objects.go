@@ -23,6 +23,8 @@ func (o objects) InspectObjects(ctx context.Context, refs []providers.ObjectRef)
 				partial.Paths[ref.Path] = err
 			} else if d.w.objects[ref] != nil {
 				found[ref] = d.object(ref)
+			} else if lack, lacks := d.w.lacks[ref]; lacks {
+				found[ref] = providers.Object{Lacks: &lack}
 			}
 		}
 	}})
@@ -42,6 +44,7 @@ func (o objects) WriteObject(ctx context.Context, req providers.ObjectRequest) (
 		check: func() (bool, error) { return false, d.checkObject(req) },
 		commit: func() {
 			first := req
+			first.Document = merged(d.w.objects[req.Ref], req.Ref, req.Document)
 			if d.staged(req) {
 				first.Document = Begun
 			}
@@ -96,7 +99,7 @@ func (d *Driver) object(ref providers.ObjectRef) providers.Object {
 	if o == nil {
 		return providers.Object{}
 	}
-	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind), Kept: kept(ref.Kind)}
+	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind), Kept: kept(ref.Kind), Settings: kept(ref.Kind)}
 }
 
 func (o *object) version() string { return fmt.Sprintf("o%d", o.number) }

@@ -28,6 +28,7 @@ type World struct {
 	objects   map[providers.ObjectRef]*object
 	mounts    int // containers ever made
 	strange   []providers.Undeclared
+	lacks     map[providers.ObjectRef]providers.Lack
 	stale     map[string]*stale
 	late      []*lateWrite
 	faults    []*Fault
@@ -88,6 +89,7 @@ func NewWorld(identity string) *World {
 		secrets:  map[string]*record{},
 		used:     map[string]uint64{},
 		objects:  map[providers.ObjectRef]*object{},
+		lacks:    map[providers.ObjectRef]providers.Lack{},
 		stale:    map[string]*stale{},
 		counts:   map[string]int{},
 		single:   []string{""},
@@ -268,6 +270,13 @@ func (w *World) SetUndeclared(list ...providers.Undeclared) {
 	w.strange = list
 }
 
+// SetLack is why an object that is not there cannot be made.
+func (w *World) SetLack(ref providers.ObjectRef, lack providers.Lack) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lacks[ref] = lack
+}
+
 // Document returns the text of an object, "" where there is none.
 func (w *World) Document(ref providers.ObjectRef) string {
 	w.mu.Lock()
@@ -368,6 +377,7 @@ func (w *World) Clone() *World {
 	defer w.mu.Unlock()
 	c := NewWorld(w.identity)
 	c.clock, c.used, c.single, c.mounts, c.strange = w.clock, maps.Clone(w.used), w.single, w.mounts, w.strange
+	c.lacks = maps.Clone(w.lacks)
 	for path, r := range w.secrets {
 		record := *r
 		if r.more != nil {

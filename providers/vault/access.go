@@ -155,7 +155,10 @@ func (c *compiler) addRole(h holder, namespace, account string) error {
 			return providers.Errorf(providers.Invalid, "vault_kubernetes: %q is no name: a reader is one service account of one namespace", word)
 		}
 	}
-	s := settings{"bound_service_account_names": []any{account}, "bound_service_account_namespaces": []any{namespace}}
+	s := settings{
+		"bound_service_account_names": []any{account}, "bound_service_account_namespaces": []any{namespace},
+		"bound_service_account_namespace_selector": "", // one that somebody adds lets other namespaces in
+	}
 	spec := providers.ObjectSpec{Ref: h.ref(), Document: s.document(h.typ), Kept: true}
 	if other, made := c.roles[h.String()]; made && other.Document != spec.Document {
 		return providers.Errorf(providers.Invalid, "two service accounts share the role name %s, so that each would get what the other reads: rename one", h.name)

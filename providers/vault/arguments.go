@@ -21,6 +21,7 @@ const (
 	aFlag     shape = "true or false"
 	aNumber   shape = "a whole number"
 	aDuration shape = `a duration such as "1h"`
+	aLeeway   shape = `a duration such as "1m", or -1 for none at all`
 	aSet      shape = "a list of strings"
 	aMap      shape = "an object"
 )
@@ -30,14 +31,14 @@ const (
 type argument struct {
 	name  string
 	shape shape
-	// standard is what the server takes where the argument is not written, and
-	// so what leaving it out means; nil is the zero of the shape.
+	// standard is what the server takes where nobody wrote the argument; nil is
+	// the zero of the shape.
 	standard any
 	required bool
 }
 
-// settings are arguments by name, in canonical form and without those that are
-// at their standard.
+// settings are arguments by name, in canonical form: all that an object has, or
+// those that a block declares.
 type settings map[string]any
 
 // canonical brings a value, written by a person or told by a server, into the
@@ -53,6 +54,8 @@ func (a argument) canonical(v any) (any, error) {
 			return v, nil
 		case aDuration:
 			return parseTTL(v)
+		case aLeeway:
+			return parseLeeway(v)
 		case aSet:
 			return []any{v}, nil
 		}
@@ -62,6 +65,8 @@ func (a argument) canonical(v any) (any, error) {
 		}
 	case float64:
 		switch {
+		case a.shape == aLeeway && v == math.Trunc(v) && math.Abs(v) <= math.MaxInt32:
+			return formatTTL(time.Duration(v) * time.Second), nil
 		case v != math.Trunc(v) || v < 0 || v > math.MaxInt32:
 		case a.shape == aNumber:
 			return v, nil
@@ -89,7 +94,7 @@ func (a argument) fallback() any {
 		return false
 	case aNumber:
 		return 0.0
-	case aDuration:
+	case aDuration, aLeeway:
 		return "0s"
 	case aSet:
 		return []any{}
@@ -136,6 +141,19 @@ func parseTTL(text string) (any, error) {
 	return formatTTL(d), nil
 }
 
+// parseLeeway reads what parseTTL does and what is less than none: to the servers
+// 0 is their standard leeway.
+func parseLeeway(text string) (any, error) {
+	d, err := parseTTL(strings.TrimPrefix(text, "-"))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("want %s, not %q", aLeeway, text)
+	case strings.HasPrefix(text, "-") && d != "0s":
+		return "-" + d.(string), nil
+	}
+	return d, nil
+}
+
 // formatTTL writes a duration without the parts that are zero: "1h", "90m" is
 // "1h30m".
 func formatTTL(d time.Duration) string {
@@ -149,18 +167,21 @@ func formatTTL(d time.Duration) string {
 	return text
 }
 
-// settle keeps of the given values those that differ from the standard. An
-// error names the argument.
-func settle(known []argument, values map[string]any) (settings, string, error) {
+// settle brings the given values of known arguments into canonical form; of those
+// that are not given, where all are asked for, it takes the standard. An error
+// names the argument.
+func settle(known []argument, values map[string]any, all bool) (settings, string, error) {
 	s := settings{}
 	for _, a := range known {
-		v, err := a.canonical(values[a.name])
+		given := values[a.name]
+		if given == nil && !all {
+			continue
+		}
+		v, err := a.canonical(given)
 		if err != nil {
 			return nil, a.name, fmt.Errorf("%s: %w", a.name, err)
 		}
-		if !equal(v, a.fallback()) {
-			s[a.name] = v
-		}
+		s[a.name] = v
 	}
 	return s, "", nil
 }
@@ -194,14 +215,14 @@ func parseSettings(document string) (typ string, s settings, err error) {
 	return typ, s, nil
 }
 
-// changes returns what must be sent to make live settings the wanted ones: what
-// is no longer wanted goes back to its standard.
+// changes returns what must be sent to make live settings the wanted ones. What
+// is not wanted either way is not sent.
 func changes(known []argument, live, want settings) map[string]any {
 	body := map[string]any{}
 	for _, a := range known {
 		w, written := want[a.name]
 		if !written {
-			w = a.fallback()
+			continue
 		}
 		l, has := live[a.name]
 		if !has {

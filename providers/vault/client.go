@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -41,6 +43,8 @@ type request struct {
 	into   any // nil drops the answer
 	// root sends no namespace: some paths of sys exist in the root only.
 	root bool
+	// above is the namespace to send where it is another than the client's own.
+	above *string
 	// public sends no token.
 	public bool
 	// optional: a refusal is an answer of its own, so it is not looked into.
@@ -67,7 +71,7 @@ const (
 type client struct {
 	address   *url.URL
 	namespace string
-	api       *api.Client // without namespace and token
+	api       *http.Client
 	patience  time.Duration
 	session   *signin.Session
 }
@@ -169,9 +173,12 @@ func (c *client) once(ctx context.Context, r request, token secret.Value) error 
 	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{
 		WroteHeaders: func() { sent.Store(true) },
 	})
-	resp, err := c.send(traced, r, token)
-	var refusal *api.ResponseError // an answer like any other, read below
-	if err != nil && !errors.As(err, &refusal) {
+	req, err := c.encode(traced, r, token)
+	if err != nil {
+		return err
+	}
+	resp, err := c.api.Do(req)
+	if err != nil {
 		return c.unanswered(ctx, r, err, sent.Load())
 	}
 	defer resp.Body.Close()
@@ -186,7 +193,7 @@ func (c *client) once(ctx context.Context, r request, token secret.Value) error 
 	case int64(len(body)) > limit:
 		return unclear(r, providers.Invalid, "the answer is larger than %d MiB", limit>>20)
 	}
-	return c.read(r, resp.Response, body)
+	return c.read(r, resp, body)
 }
 
 // read makes an error or r.into of an answer.
@@ -196,7 +203,8 @@ func (c *client) read(r request, resp *http.Response, body []byte) error {
 		return c.refused(r, resp, body)
 	}
 	if r.into != nil && len(body) > 0 {
-		if err := json.Unmarshal(body, r.into); err != nil {
+		scan, ok := r.into.(*scanAnswer)
+		if !(ok && scan.readByHand(body)) && json.Unmarshal(body, r.into) != nil {
 			return unreadable(r, resp, body)
 		}
 	}
@@ -215,30 +223,25 @@ func (c *client) read(r request, resp *http.Response, body []byte) error {
 // isEnvelope reports whether a body holds an answer and not errors alone.
 func isEnvelope(body []byte) bool { return bytes.Contains(body, []byte(`"request_id"`)) }
 
-// send makes the HTTP request. Its errors are those of the connection, an
-// [*api.ResponseError] beside an answer, or [*providers.Error].
-func (c *client) send(ctx context.Context, r request, token secret.Value) (*api.Response, error) {
-	method, query := r.method, r.query
-	if method == methodList || method == methodScan {
-		query = url.Values{strings.ToLower(method): {"true"}}
-		for k, v := range r.query {
-			query[k] = v
-		}
-		method = http.MethodGet
+// encode makes the HTTP request. The servers' library writes it down, and sends
+// nothing: its client would take the program's own environment. Errors are
+// [*providers.Error].
+func (c *client) encode(ctx context.Context, r request, token secret.Value) (*http.Request, error) {
+	req := &api.Request{
+		Method: r.method, Host: c.address.Host, Params: r.query, Headers: http.Header{},
+		URL: &url.URL{Scheme: c.address.Scheme, Host: c.address.Host, Path: path.Join(c.address.Path, "/v1/"+r.path)},
 	}
-	namespace := c.namespace
-	if r.root {
-		namespace = ""
+	if r.method == methodList || r.method == methodScan {
+		req.Method, req.Params = http.MethodGet, url.Values{strings.ToLower(r.method): {"true"}}
+		maps.Copy(req.Params, r.query)
 	}
-	own := c.api.WithNamespace(namespace) // a copy, so that its token is this call's
-	if !token.IsZero() {
-		err := token.Expose(func(b []byte) error { own.SetToken(string(b)); return nil })
-		if err != nil {
-			return nil, err
-		}
+	req.Headers.Set(api.RequestHeaderName, "true")
+	// A performance standby of Vault Enterprise that is behind hands on what it
+	// cannot answer yet, instead of answering from the past.
+	req.Headers.Set("X-Vault-Inconsistent", "forward-active-node")
+	if namespace := c.namespaceOf(r); namespace != "" {
+		req.Headers.Set(api.NamespaceHeaderName, namespace)
 	}
-	req := own.NewRequest(method, "/v1/"+r.path)
-	req.Params = query
 	if r.body != nil {
 		data, err := encode(r.body)
 		if err != nil {
@@ -246,12 +249,31 @@ func (c *client) send(ctx context.Context, r request, token secret.Value) (*api.
 		}
 		req.BodyBytes = data
 		req.Headers.Set("Content-Type", "application/json")
-		if method == http.MethodPatch {
+		if r.method == http.MethodPatch {
 			req.Headers.Set("Content-Type", "application/merge-patch+json")
 		}
 	}
-	//lint:ignore SA1019 the calls that are to be used instead decode into maps, or send PATCH with a content type that no KV engine takes
-	return own.RawRequestWithContext(ctx, req)
+	if !token.IsZero() {
+		err := token.Expose(func(b []byte) error { req.ClientToken = string(b); return nil })
+		if err != nil {
+			return nil, err
+		}
+	}
+	out, err := req.ToHTTP()
+	if err != nil {
+		return nil, providers.Errorf(providers.Invalid, "%s is no request: %s", r, transportText(err))
+	}
+	return out.WithContext(ctx), nil
+}
+
+func (c *client) namespaceOf(r request) string {
+	switch {
+	case r.above != nil:
+		return *r.above
+	case r.root:
+		return ""
+	}
+	return c.namespace
 }
 
 // encode is json.Marshal but for what values are made of: a [rawBody] is sent

@@ -4,19 +4,18 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/vault/api"
 
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/secret"
@@ -183,6 +182,16 @@ func TestConfigFromEnvironment(t *testing.T) {
 	t.Setenv("VAULT_NAMESPACE", "of the process")
 	t.Setenv("VAULT_HEADERS", `{"X-Custom": "of the process"}`)
 	t.Setenv("HTTPS_PROXY", "http://process.example")
+	for _, name := range []string{ // what the servers' tools make of it is theirs
+		"VAULT_CLIENT_TIMEOUT", "VAULT_SKIP_VERIFY", "VAULT_RATE_LIMIT", "VAULT_MAX_RETRIES", "VAULT_SRV_LOOKUP", "VAULT_DISABLE_REDIRECTS", "VAULT_CACERT",
+		"VAULT_CAPATH", "VAULT_CLIENT_CERT", "VAULT_WRAP_TTL", "VAULT_PROXY_ADDR",
+	} {
+		t.Setenv(name, "\x7fno such thing")
+	}
+	on, off := true, false
+	secure := httptest.NewTLSServer(nil)
+	defer secure.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
 	variables := map[string]string{
 		"VAULT_ADDR": "https://env.example:1", "VAULT_NAMESPACE": "team/a/", "VAULT_SKIP_VERIFY": "true", "VAULT_TLS_SERVER_NAME": "vault.example", "VAULT_TOKEN": "t",
 	}
@@ -193,11 +202,20 @@ func TestConfigFromEnvironment(t *testing.T) {
 		err    string
 	}{
 		"defaults":    {want: Config{Address: defaultAddress, Mount: "secret"}},
-		"environment": {env: variables, want: Config{Address: "https://env.example:1", Namespace: "team/a", Mount: "secret", TLSSkipVerify: true, TLSServerName: "vault.example"}},
+		"environment": {env: variables, want: Config{Address: "https://env.example:1", Namespace: "team/a", Mount: "secret", TLSSkipVerify: &on, TLSServerName: "vault.example"}},
 		"block": {
 			env: variables, config: Config{Address: "https://block.example", Namespace: "other", Mount: "/kv/", Prefix: "shop/", TLSServerName: "x"},
-			want: Config{Address: "https://block.example", Namespace: "other", Mount: "kv", Prefix: "shop", TLSSkipVerify: true, TLSServerName: "x"},
+			want: Config{Address: "https://block.example", Namespace: "other", Mount: "kv", Prefix: "shop", TLSSkipVerify: &on, TLSServerName: "x"},
 		},
+		"block, and what it leaves no room for": {
+			env: map[string]string{
+				"VAULT_ADDR": "::", "VAULT_NAMESPACE": "a/../b", "VAULT_SKIP_VERIFY": "maybe", "VAULT_CLIENT_TIMEOUT": "abc", "VAULT_RATE_LIMIT": "x", "VAULT_MAX_RETRIES": "-",
+				"VAULT_HEADERS": "{", "VAULT_CACERT": "none.pem",
+			},
+			config: Config{Address: "https://block.example", Namespace: "other", TLSSkipVerify: &off, CACert: "ca.pem"},
+			want:   Config{Address: "https://block.example", Namespace: "other", Mount: "secret", TLSSkipVerify: &off, CACert: "ca.pem"},
+		},
+		"skipping is off": {env: variables, config: Config{TLSSkipVerify: &off}, want: Config{Address: "https://env.example:1", Namespace: "team/a", Mount: "secret", TLSSkipVerify: &off, TLSServerName: "vault.example"}},
 		"in clear":        {config: Config{Address: "http://vault.example"}, err: "allow_http"},
 		"allowed":         {config: Config{Address: "http://vault.example", AllowHTTP: true}, want: Config{Address: "http://vault.example", AllowHTTP: true, Mount: "secret"}},
 		"no scheme":       {config: Config{Address: "vault.example:8200"}, err: "https://HOST:PORT"},
@@ -205,12 +223,20 @@ func TestConfigFromEnvironment(t *testing.T) {
 		"prefix":          {config: Config{Prefix: "a/../b"}, err: "prefix"},
 		"half a pair":     {config: Config{ClientCert: "a"}, err: "client_key"},
 		"no such file":    {config: Config{CACert: "none.pem"}, err: "ca_cert"},
+		"bad address":     {env: map[string]string{"VAULT_ADDR": "vault.example:8200"}, err: "VAULT_ADDR: want"},
+		"bad namespace":   {env: map[string]string{"VAULT_NAMESPACE": "a/../b"}, err: "VAULT_NAMESPACE: "},
+		"bad authority":   {env: map[string]string{"VAULT_CACERT": "none.pem"}, err: "VAULT_CACERT: "},
+		"bad certificate": {env: map[string]string{"VAULT_CLIENT_CERT": "none.pem", "VAULT_CLIENT_KEY": "none.pem"}, err: "VAULT_CLIENT_CERT: "},
 		"bad switch":      {env: map[string]string{"VAULT_SKIP_VERIFY": "yes please"}, err: "VAULT_SKIP_VERIFY"},
 		"bad duration":    {config: Config{DeleteVersionAfter: "30 days"}, err: "delete_version_after"},
 		"versions of one": {config: Config{AllowValueRead: true, MaxVersions: 3}, err: "version 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err := Open(testEnv(t, c.env), &c.config)
+			env := testEnv(t, c.env)
+			if err := os.WriteFile(filepath.Join(env.Dir, "ca.pem"), authority, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d, err := Open(env, &c.config)
 			switch {
 			case c.err != "":
 				wantError(t, "open", err, providers.Invalid, c.err)
@@ -219,7 +245,7 @@ func TestConfigFromEnvironment(t *testing.T) {
 				}
 			case err != nil:
 				t.Error(err)
-			case fmt.Sprintf("%+v", d.config) != fmt.Sprintf("%+v", c.want):
+			case !reflect.DeepEqual(d.config, c.want):
 				t.Errorf("config is %+v, want %+v", d.config, c.want)
 			}
 		})
@@ -322,11 +348,7 @@ func (f fixed) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // answering returns a client whose server is transport.
-func answering(t testing.TB, transport http.RoundTripper) *api.Client {
+func answering(t testing.TB, transport http.RoundTripper) *http.Client {
 	t.Helper()
-	c, err := newAPI(&url.URL{Scheme: "http", Host: "vault.invalid"}, transport)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return newSender(transport)
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,7 +57,7 @@ func TestCompileAccess(t *testing.T) {
 		},
 		{
 			Ref:      providers.ObjectRef{Kind: KindRole, Path: "kubernetes:kubernetes/checkout-api"},
-			Document: "type = \"kubernetes\"\nbound_service_account_names = [\"api\"]\nbound_service_account_namespaces = [\"checkout\"]\n",
+			Document: "type = \"kubernetes\"\nbound_service_account_names = [\"api\"]\nbound_service_account_namespace_selector = \"\"\nbound_service_account_namespaces = [\"checkout\"]\n",
 			Kept:     true,
 		},
 		binding("approle:approle/checkout", "approle checkout", true),
@@ -124,6 +125,10 @@ func TestCompileDeclaration(t *testing.T) {
 		},
 		"approle at its standard": {
 			providers.Declaration{Kind: "role", Type: "approle", Name: "checkout", Args: map[string]any{"bind_secret_id": true, "token_ttl": 0.0}},
+			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindRole, Path: "approle:approle/checkout"}, Document: "type = \"approle\"\nbind_secret_id = true\ntoken_ttl = \"0s\"\n", Kept: true}},
+		},
+		"approle with nothing": {
+			providers.Declaration{Kind: "role", Type: "approle", Name: "checkout", Args: map[string]any{"token_ttl": nil}},
 			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindRole, Path: "approle:approle/checkout"}, Document: "type = \"approle\"\n", Kept: true}},
 		},
 		"approle with policies": {
@@ -148,11 +153,11 @@ func TestCompileDeclaration(t *testing.T) {
 		},
 		"mount": {
 			providers.Declaration{Kind: "mount", Type: "kv", Name: "secret", Args: map[string]any{"options": map[string]any{"version": "2"}, "max_versions": 5.0, "delete_version_after": "0s", "description": "ours"}},
-			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:secret"}, Document: "type = \"kv\"\ndescription = \"ours\"\nmax_versions = 5\n", Holds: true, Kept: true, Begins: []string{"type = \"kv\"\ndescription = \"ours\"\n"}}},
+			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:secret"}, Document: "type = \"kv\"\ndelete_version_after = \"0s\"\ndescription = \"ours\"\nmax_versions = 5\nversion = \"2\"\n", Holds: true, Kept: true, Begins: []string{"type = \"kv\"\ndelete_version_after = \"0s\"\ndescription = \"ours\"\nmax_versions = 0\nversion = \"2\"\n"}}},
 		},
 		"mount made at once": {
 			providers.Declaration{Kind: "mount", Type: "kv", Name: "other", Args: map[string]any{"description": "ours"}},
-			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:other"}, Document: "type = \"kv\"\ndescription = \"ours\"\n", Kept: true}},
+			[]providers.ObjectSpec{{Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:other"}, Document: "type = \"kv\"\ndescription = \"ours\"\nversion = \"2\"\n", Kept: true}},
 		},
 	} {
 		specs, err := d.CompileDeclaration(c.decl)
@@ -169,6 +174,48 @@ func TestCompileDeclaration(t *testing.T) {
 			if typ, back, err := parseSettings(s.Document); err != nil || back.document(typ) != s.Document {
 				t.Errorf("%s: read back as %v, %v", name, back, err)
 			}
+		}
+	}
+}
+
+// Where a block without a place has its object is all that a removed block tells.
+func TestDeclaredAt(t *testing.T) {
+	d := pure(Config{})
+	for _, c := range []struct{ kind, typ, name, path string }{
+		{"role", "approle", "Web", "approle:approle/web"},
+		{"role", "jwt", "ci", "jwt:jwt/ci"},
+		{"role", "cert", "ci", ""},
+		{"mount", "kv", "team/shop", "kv:team/shop"},
+		{"mount", "pki", "x", ""},
+		{"policy_document", "", "ops", "ops"},
+		{"", "", "", ""},
+	} {
+		if got := d.DeclaredAt(c.kind, c.typ, c.name); got.Path != c.path {
+			t.Errorf("%s %s %s is at %+v, want %q", c.kind, c.typ, c.name, got, c.path)
+		}
+		if c.path == "" || c.typ == "jwt" {
+			continue
+		}
+		args := map[string]any{}
+		if c.kind == "policy_document" {
+			args["document"] = "path \"a\" { policy = \"read\" }"
+		}
+		specs, err := d.CompileDeclaration(providers.Declaration{Kind: c.kind, Type: c.typ, Name: c.name, Args: args})
+		if err != nil || specs[0].Ref != d.DeclaredAt(c.kind, c.typ, c.name) {
+			t.Errorf("%s %s %s is declared at %+v, %v", c.kind, c.typ, c.name, specs, err)
+		}
+	}
+}
+
+func TestNamespacesAbove(t *testing.T) {
+	for namespace, want := range map[string][]string{"": nil, "a": {""}, "a/b/c": {"a/b", "a", ""}, "/a/": {""}} {
+		if got := namespacesAbove(namespace); !slices.Equal(got, want) {
+			t.Errorf("above %q are %q, want %q", namespace, got, want)
+		}
+	}
+	for namespace, want := range map[string]string{"a": "vault:c/a", "": "vault:c/-"} {
+		if got := aboveScope("vault:c/a/b", "a/b", namespace); got != want {
+			t.Errorf("the scope of %q is %q, want %q", namespace, got, want)
 		}
 	}
 }
@@ -256,10 +303,25 @@ func TestCanonicalArguments(t *testing.T) {
 			t.Errorf("%v becomes %v, %v", got, again, err)
 		}
 	}
-	// What is wanted no more goes back to its standard, and nothing else is sent.
+	leeway := argument{name: "leeway", shape: aLeeway}
+	for in, want := range map[any]string{-1.0: "-1s", "-1": "-1s", "-90s": "-1m30s", 60.0: "1m", "1m": "1m", 0.0: "0s", "-0": "0s", nil: "0s"} {
+		got, err := leeway.canonical(in)
+		if again, twice := leeway.canonical(got); err != nil || got != want || twice != nil || again != got {
+			t.Errorf("%v is %v, %v, want %s", in, got, err, want)
+		}
+	}
+	for _, wrong := range []any{"--1", "-", "soon", 0.5, true} {
+		if got, err := leeway.canonical(wrong); err == nil || !strings.Contains(err.Error(), "-1 for none") {
+			t.Errorf("%v is %v, %v", wrong, got, err)
+		}
+	}
+	if got, err := ttl.canonical(-1.0); err == nil {
+		t.Errorf("a ttl of -1 is %v", got)
+	}
+	// What is not wanted either way is not sent.
 	live := settings{"bind_secret_id": false, "token_ttl": "1h", "token_num_uses": 3.0}
-	want := settings{"token_ttl": "2h", "token_num_uses": 3.0}
-	if diff := cmp.Diff(map[string]any{"bind_secret_id": true, "token_ttl": "2h"}, changes(roleArguments(typeAppRole), live, want)); diff != "" {
+	want := settings{"token_ttl": "2h", "token_num_uses": 3.0, "token_period": "0s"}
+	if diff := cmp.Diff(map[string]any{"token_ttl": "2h"}, changes(roleArguments(typeAppRole), live, want)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -311,7 +373,7 @@ func TestPatternsAreNoPaths(t *testing.T) {
 			t.Errorf("%s as a name: %v", path, err)
 		}
 		for argument, c := range map[string]Config{"mount": {Mount: path}, "prefix": {Prefix: path}} {
-			if _, err := complete(c, func(string) string { return "" }); providers.CodeOf(err) != providers.Invalid || !strings.HasPrefix(err.Error(), argument) {
+			if _, _, err := complete(c, func(string) string { return "" }); providers.CodeOf(err) != providers.Invalid || !strings.HasPrefix(err.Error(), argument) {
 				t.Errorf("%s as %s: %v", path, argument, err)
 			}
 		}

@@ -68,9 +68,9 @@ func roleArguments(typ string) []argument {
 			argument{name: "oidc_scopes", shape: aSet},
 			argument{name: "verbose_oidc_logging", shape: aFlag},
 			argument{name: "max_age", shape: aDuration},
-			argument{name: "expiration_leeway", shape: aDuration},
-			argument{name: "not_before_leeway", shape: aDuration},
-			argument{name: "clock_skew_leeway", shape: aDuration},
+			argument{name: "expiration_leeway", shape: aLeeway},
+			argument{name: "not_before_leeway", shape: aLeeway},
+			argument{name: "clock_skew_leeway", shape: aLeeway},
 		)
 	}
 	return nil
@@ -100,9 +100,22 @@ func (d *Driver) Declares() []string {
 	}
 }
 
-// CompileDeclaration implements [providers.Declarer]. A block says all there is
-// to its object: an argument that is not written has the server's standard
-// value, so that what somebody adds by hand is seen.
+// DeclaredAt implements [providers.Declarer]: a role is in the auth method that is
+// mounted under the name of its type.
+func (d *Driver) DeclaredAt(kind, typ, name string) providers.ObjectRef {
+	switch {
+	case kind == "policy_document" && typ == "":
+		return providers.ObjectRef{Kind: KindPolicy, Path: name}
+	case kind == "mount" && typ == typeKV:
+		return providers.ObjectRef{Kind: KindMount, Path: typ + ":" + name}
+	case kind == "role" && roleArguments(typ) != nil:
+		return holder{typ: typ, mount: typ, name: strings.ToLower(name)}.ref()
+	}
+	return providers.ObjectRef{}
+}
+
+// CompileDeclaration implements [providers.Declarer]. Of a role and a mount a
+// block has what it writes: other arguments are somebody else's business.
 func (d *Driver) CompileDeclaration(decl providers.Declaration) ([]providers.ObjectSpec, error) {
 	switch decl.Kind {
 	case "policy_document":
@@ -200,7 +213,7 @@ func (d *Driver) compileRole(decl providers.Declaration) ([]providers.ObjectSpec
 	return specs, nil
 }
 
-// declared returns the settings of a block. An argument that names a secret of
+// declared returns the settings that a block writes. An argument that names a secret of
 // the block has no place in it: all of these are public.
 func declared(decl providers.Declaration, known []argument) (settings, error) {
 	for _, a := range known {
@@ -208,7 +221,7 @@ func declared(decl providers.Declaration, known []argument) (settings, error) {
 			return nil, wrongArgument(a.name, fmt.Errorf("%s is missing", a.name))
 		}
 	}
-	s, name, err := settle(known, decl.Args)
+	s, name, err := settle(known, decl.Args, false)
 	if err != nil {
 		return nil, wrongArgument(name, err)
 	}
@@ -237,6 +250,7 @@ func (d *Driver) compileMount(decl providers.Declaration) ([]providers.ObjectSpe
 	if err != nil {
 		return nil, err
 	}
+	s["version"] = "2"
 	spec := providers.ObjectSpec{
 		Ref:      providers.ObjectRef{Kind: KindMount, Path: decl.Type + ":" + decl.Name},
 		Document: s.document(decl.Type),

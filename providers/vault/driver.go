@@ -21,7 +21,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 	if !d.config.AllowValueRead {
 		c.Versioned, c.ConditionalWrite, c.SoftDelete = true, true, true
 	}
-	c.Shared = d.config.AllowValueRead
+	c.Shared, c.Versionless = d.config.AllowValueRead, d.config.AllowValueRead
 	return c
 }
 

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/cofferhq/coffer/providers"
@@ -23,8 +24,8 @@ func (d *Driver) foldings(req providers.PermissionRequest) folding {
 		return f
 	}
 	deepest := 1
-	for _, use := range req.Secrets {
-		deepest = max(deepest, 1+strings.Count(d.Written(use.Path), "/"))
+	for _, path := range secretPaths(req) {
+		deepest = max(deepest, 1+strings.Count(d.Written(path), "/"))
 	}
 	for f.depth < deepest && len(d.document(req, d.gather(req, f).list(), f)) > longestDocument {
 		f = d.fold(req, f.depth+1, f.depth+1 == deepest)
@@ -34,12 +35,27 @@ func (d *Driver) foldings(req providers.PermissionRequest) folding {
 
 func (d *Driver) fold(req providers.PermissionRequest, depth int, all bool) folding {
 	f := folding{depth: depth, all: all, secrets: map[string]int{}}
-	for _, use := range req.Secrets {
-		if folder, ok := f.folder(d, use.Path); ok {
+	for _, path := range secretPaths(req) {
+		if folder, ok := f.folder(d, path); ok {
 			f.secrets[folder]++
 		}
 	}
 	return f
+}
+
+// secretPaths are the paths of all secrets that a request names, in order.
+func secretPaths(req providers.PermissionRequest) []string {
+	var paths []string
+	for _, use := range req.Secrets {
+		paths = append(paths, use.Path)
+	}
+	for _, l := range req.Leaving {
+		if l.Kind == kindSecret {
+			paths = append(paths, l.Path)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }
 
 // folder is where the rule of a path lies. Short of the last resort that is

@@ -11,6 +11,9 @@ import (
 
 const pathHealth = "sys/health"
 
+// rootNamespace stands in an identity for the namespace without a name.
+const rootNamespace = "-"
+
 // health is the answer of sys/health, which the server gives in every state.
 type health struct {
 	Initialized   bool   `json:"initialized"`
@@ -53,7 +56,7 @@ func (d *Driver) Identity(ctx context.Context) (string, error) {
 	}
 	namespace := d.config.Namespace
 	if namespace == "" {
-		namespace = "-"
+		namespace = rootNamespace
 	}
 	return "vault:" + h.ClusterID + "/" + namespace + "/" + d.config.Mount, nil
 }

@@ -215,12 +215,7 @@ func (d *Driver) scan(ctx context.Context, folder string) (all map[string]*metad
 	if cannot {
 		return nil, false, nil
 	}
-	var answer struct {
-		Data *struct {
-			Keys    []string             `json:"keys"`
-			KeyInfo map[string]*metadata `json:"key_info"`
-		} `json:"data"`
-	}
+	var answer scanAnswer
 	err = d.client.do(ctx, request{
 		method: methodScan, path: d.api("detailed-metadata", folder), into: &answer, optional: true,
 	})

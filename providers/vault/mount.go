@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"time"
@@ -62,7 +61,7 @@ func (d *Driver) liveMount(ctx context.Context, at string) (*liveMount, error) {
 		maps.Copy(values, config.Data)
 		values["version"] = "2"
 	}
-	s, name, err := settle(mountArguments(), values)
+	s, name, err := settle(mountArguments(), values, true)
 	if err != nil {
 		return nil, providers.Errorf(providers.Invalid, "the mount %s has a %s that is not understood: %w", at, name, err)
 	}
@@ -111,7 +110,7 @@ func (d *Driver) writeMount(ctx context.Context, req providers.ObjectRequest) (p
 	switch {
 	case err != nil:
 		return providers.Object{}, unsure(req, err)
-	case after == nil || after.object().Document != req.Document:
+	case after == nil || after.object().Like(req.Document) != req.Document:
 		return providers.Object{}, providers.Errorf(providers.Ambiguous, "the mount %s is not as it was written: somebody else wrote it at the same time", at).
 			WithHint("look at it with `vault read sys/mounts/%s` and `vault read %s/config`", at, at)
 	}
@@ -139,7 +138,9 @@ func (d *Driver) makeMount(ctx context.Context, at, typ string, want settings) e
 func (s settings) made() settings {
 	made := maps.Clone(s)
 	for _, a := range mountConfig() {
-		delete(made, a.name)
+		if _, written := made[a.name]; written {
+			made[a.name] = a.fallback()
+		}
 	}
 	return made
 }
@@ -169,12 +170,11 @@ func (d *Driver) changeMount(ctx context.Context, at string, live *liveMount, wa
 		return providers.Errorf(providers.Invalid, "the mount %s is of type %q, and a mount's type cannot be changed", at, live.typ).
 			WithHint("declare a mount at another path and move what is in this one")
 	}
-	if live.settings["version"] != want["version"] {
+	if live.settings["version"] != "2" { // no block makes another
 		return providers.Errorf(providers.Invalid, "the mount %s is KV version %v; its version is not changed here, because every path in it and every policy would change", at, live.settings["version"]).
 			WithHint("upgrade it with `vault kv enable-versioning %s`, or declare a mount at another path", at)
 	}
-	if fmt.Sprint(live.settings["description"]) != fmt.Sprint(want["description"]) {
-		description, _ := want["description"].(string)
+	if description, written := want["description"]; written && live.settings["description"] != description {
 		err := d.client.do(ctx, request{method: http.MethodPost, path: "sys/mounts/" + at + "/tune", body: map[string]any{"description": description}})
 		if err != nil {
 			return err

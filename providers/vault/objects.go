@@ -99,11 +99,13 @@ func (in *inspection) one(ref providers.ObjectRef, ask func() (*providers.Object
 
 // holder asks for one holder and answers for all that is known by it.
 func (in *inspection) holder(ctx context.Context, h holder, refs []providers.ObjectRef) {
-	live, err := in.d.readHolder(ctx, h)
+	live, noMethod, err := in.d.lookUp(ctx, h)
 	for _, ref := range refs {
 		switch {
-		case err != nil || live == nil:
+		case err != nil:
 			in.answer(ref, nil, err)
+		case live == nil:
+			in.answer(ref, lacking(h, ref, noMethod), nil)
 		case ref.Kind == KindRole:
 			o, err := live.role()
 			in.answer(ref, o, err)
@@ -156,24 +158,34 @@ func (d *Driver) lockHolder(ctx context.Context, h holder) (release func(), err 
 	if d.locks == nil {
 		return func() {}, nil
 	}
-	d.mu.Lock()
-	scope := d.scope
-	d.mu.Unlock()
-	if scope == "" {
-		identity, err := d.Identity(ctx)
-		if err != nil {
-			return nil, err
-		}
-		scope = d.ObjectScope(identity)
-		d.mu.Lock()
-		d.scope = scope
-		d.mu.Unlock()
+	scope, err := d.objectScope(ctx)
+	if err != nil {
+		return nil, err
 	}
 	release, err = d.locks.Lock(ctx, scope+" "+strings.ToLower(h.String()))
 	if err != nil {
 		return nil, providers.Errorf(providers.Cancelled, "%w", err)
 	}
 	return release, nil
+}
+
+// objectScope returns where the objects of this provider are.
+func (d *Driver) objectScope(ctx context.Context) (string, error) {
+	d.mu.Lock()
+	scope := d.scope
+	d.mu.Unlock()
+	if scope != "" {
+		return scope, nil
+	}
+	identity, err := d.Identity(ctx)
+	if err != nil {
+		return "", err
+	}
+	scope = d.ObjectScope(identity)
+	d.mu.Lock()
+	d.scope = scope
+	d.mu.Unlock()
+	return scope, nil
 }
 
 // precondition compares what is live with what the request was made for. gone
@@ -204,8 +216,12 @@ func noContent(path string) error {
 	return providers.Errorf(providers.Unavailable, "the answer for %s does not hold what it should", path)
 }
 
+// hasSettings reports whether objects of a kind are arguments of the server's API,
+// of which a block writes some.
+func hasSettings(kind string) bool { return kind == KindRole || kind == KindMount }
+
 func newObject(kind, document string) *providers.Object {
 	return &providers.Object{
-		Version: versionOf(kind, document), Document: document, NoMark: kind != KindPolicy, Kept: kind == KindRole || kind == KindMount,
+		Version: versionOf(kind, document), Document: document, NoMark: kind != KindPolicy, Kept: hasSettings(kind), Settings: hasSettings(kind),
 	}
 }

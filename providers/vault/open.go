@@ -17,19 +17,19 @@ const defaultAddress = "https://127.0.0.1:8200"
 // Open makes the driver of one provider block. It makes no call. Errors are
 // *providers.Error with the code Invalid and name the argument.
 func Open(env providers.Env, config *Config) (*Driver, error) {
-	c, err := complete(*config, env.Getenv)
+	c, from, err := complete(*config, env.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	address, err := parseAddress(c.Address)
+	address, err := parseAddress(from.name("address"), c.Address)
 	if err != nil {
 		return nil, err
 	}
 	if address.Scheme == "http" && !c.AllowHTTP && !onThisMachine(address.Hostname()) {
-		return nil, providers.Errorf(providers.Invalid, "address: without TLS the token would travel to %s in clear", address.Hostname()).
+		return nil, providers.Errorf(providers.Invalid, from.name("address")+": without TLS the token would travel to %s in clear", address.Hostname()).
 			WithHint("use https, or write allow_http = true where the network is trusted")
 	}
-	transport, err := newTransport(env, c)
+	transport, err := newTransport(env, c, from)
 	if err != nil {
 		return nil, err
 	}
@@ -39,37 +39,50 @@ func Open(env providers.Env, config *Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	sender, err := newAPI(address, transport)
-	if err != nil {
-		return nil, err
-	}
-	client := &client{address: address, namespace: c.Namespace, api: sender, patience: oneRequest}
+	client := &client{address: address, namespace: c.Namespace, api: newSender(transport), patience: oneRequest}
 	client.session = signin.NewSession(method, client, env.Now)
 	return &Driver{client: client, config: c, now: env.Now, locks: env.Locks, unscanned: map[string]bool{}}, nil
 }
 
+// origin has the variable that an argument was taken from, where the block left
+// it empty.
+type origin map[string]string
+
+// name is what an error calls an argument.
+func (o origin) name(argument string) string {
+	if variable := o[argument]; variable != "" {
+		return variable
+	}
+	return argument
+}
+
 // complete fills empty fields from the environment, then with defaults, and
-// checks what can be checked without the server.
-func complete(c Config, getenv func(string) string) (Config, error) {
-	for variable, field := range map[string]*string{
-		"VAULT_ADDR": &c.Address, "VAULT_NAMESPACE": &c.Namespace, "VAULT_CACERT": &c.CACert,
-		"VAULT_TLS_SERVER_NAME": &c.TLSServerName,
-	} {
-		if *field == "" {
-			*field = getenv(variable)
+// checks what can be checked without the server. A variable whose field is not
+// empty is not looked at.
+func complete(c Config, getenv func(string) string) (Config, origin, error) {
+	from := origin{}
+	fill := func(field *string, argument, variable string) {
+		if text := getenv(variable); *field == "" && text != "" {
+			*field, from[argument] = text, variable
 		}
 	}
+	fill(&c.Address, "address", "VAULT_ADDR")
+	fill(&c.Namespace, "namespace", "VAULT_NAMESPACE")
+	fill(&c.CACert, "ca_cert", "VAULT_CACERT")
+	fill(&c.TLSServerName, "tls_server_name", "VAULT_TLS_SERVER_NAME")
 	// The two belong together: a certificate of the block has no key of the
 	// environment.
 	if c.ClientCert == "" && c.ClientKey == "" {
-		c.ClientCert, c.ClientKey = getenv("VAULT_CLIENT_CERT"), getenv("VAULT_CLIENT_KEY")
+		fill(&c.ClientCert, "client_cert", "VAULT_CLIENT_CERT")
+		fill(&c.ClientKey, "client_key", "VAULT_CLIENT_KEY")
 	}
-	if text := getenv("VAULT_SKIP_VERIFY"); text != "" && !c.TLSSkipVerify && c.CACert == "" {
+	if text := getenv("VAULT_SKIP_VERIFY"); text != "" && c.TLSSkipVerify == nil && c.CACert == "" {
 		skip, err := strconv.ParseBool(text)
 		if err != nil {
-			return c, providers.Errorf(providers.Invalid, "VAULT_SKIP_VERIFY is neither true nor false")
+			return c, from, providers.Errorf(providers.Invalid, "VAULT_SKIP_VERIFY is neither true nor false").
+				WithHint("correct it, unset it, or write tls_skip_verify in the provider block")
 		}
-		c.TLSSkipVerify = skip
+		c.TLSSkipVerify = &skip
 	}
 	if c.Address == "" {
 		c.Address = defaultAddress
@@ -83,13 +96,13 @@ func complete(c Config, getenv func(string) string) (Config, error) {
 			continue
 		}
 		if err := checkPath(*field); err != nil {
-			return c, providers.Errorf(providers.Invalid, "%s: %w", argument, err)
+			return c, from, providers.Errorf(providers.Invalid, "%s: %w", from.name(argument), err)
 		}
 	}
 	if c.Namespace == "root" { // how some tools write the namespace without a name
 		c.Namespace = ""
 	}
-	return c, c.checkSettings()
+	return c, from, c.checkSettings()
 }
 
 // checkSettings checks how long versions are kept.
@@ -115,14 +128,15 @@ func onThisMachine(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// parseAddress returns the server's address. Credentials have no place in it.
-func parseAddress(text string) (*url.URL, error) {
+// parseAddress returns the server's address, which an error calls name.
+// Credentials have no place in it.
+func parseAddress(name, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, providers.Errorf(providers.Invalid, "address: want https://HOST:PORT").WithHint("correct it in the provider block or in VAULT_ADDR")
+		return nil, providers.Errorf(providers.Invalid, "%s: want https://HOST:PORT", name).WithHint("correct it in the provider block or in VAULT_ADDR")
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, providers.Errorf(providers.Invalid, "address holds more than a host and a path").WithHint("credentials belong into an auth block")
+		return nil, providers.Errorf(providers.Invalid, "%s holds more than a host and a path", name).WithHint("credentials belong into an auth block")
 	}
 	return u, nil
 }

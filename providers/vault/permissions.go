@@ -22,6 +22,9 @@ const (
 	whyMark     = "owner mark, labels and description"
 	whyDelete   = "deletes, which can be undone"
 	whyUndelete = "brings back what was deleted"
+	whyGone     = "deletes what the configuration has no more"
+	whyLetGo    = "takes our mark off what the configuration lets go of"
+	whyEmpty    = "a mount is removed only when it is empty"
 	whyToken    = "what the policy default gives as well"
 )
 
@@ -60,7 +63,7 @@ func (d *Driver) Permissions(req providers.PermissionRequest) []providers.Permis
 // gather returns what req needs, with the rules of secrets folded.
 func (d *Driver) gather(req providers.PermissionRequest, f folding) needs {
 	n := needs{}
-	if len(req.Secrets) > 0 {
+	if len(req.Secrets) > 0 || slices.ContainsFunc(req.Leaving, func(l providers.Leaving) bool { return l.Kind == kindSecret }) {
 		d.lookPermissions(n, req.Phase)
 	}
 	if req.Phase == providers.PhaseApply {
@@ -70,6 +73,14 @@ func (d *Driver) gather(req providers.PermissionRequest, f folding) needs {
 	}
 	for _, ref := range req.Objects {
 		d.objectPermissions(n, ref, req.Phase == providers.PhaseApply)
+	}
+	for _, l := range req.Leaving {
+		switch {
+		case l.Kind != kindSecret:
+			d.leavingObjectPermissions(n, l)
+		case req.Phase == providers.PhaseApply:
+			d.leavingPermissions(n, l, f)
+		}
 	}
 	if len(req.Secrets) > 0 && req.Phase == providers.PhasePlan {
 		d.holderPermissions(n, req.Objects)
@@ -157,7 +168,7 @@ func (d *Driver) holderPermissions(n needs, objects []providers.ObjectRef) {
 func (d *Driver) usePermissions(n needs, use providers.Use, f folding) {
 	value := f.rule(d, d.valuePath, use.Path)
 	if len(use.Reads) > 0 {
-		n.add(value, "reads the value: "+strings.Join(use.Reads, "; "), acl.Read)
+		n.add(value, whyReads(use.Reads), acl.Read)
 	}
 	if d.config.AllowValueRead {
 		if use.Write {
@@ -165,11 +176,9 @@ func (d *Driver) usePermissions(n needs, use providers.Use, f folding) {
 		}
 		return
 	}
-	part := func(name string) string {
-		return f.rule(d, func(p string) string { return d.api(name, p) }, use.Path)
-	}
-	metadata := part("metadata")
+	metadata := d.partRule("metadata", use.Path, f)
 	n.add(metadata, whyMark, acl.Read, acl.Patch)
+	n.add(d.partRule("undelete", use.Path, f), whyUndelete, acl.Update)
 	if !use.Write {
 		return
 	}
@@ -179,46 +188,14 @@ func (d *Driver) usePermissions(n needs, use providers.Use, f folding) {
 	} else {
 		n.add(value, whyWrite, acl.Create)
 	}
-	n.add(part("delete"), whyDelete, acl.Update)
-	n.add(part("undelete"), whyUndelete, acl.Update)
+	n.add(d.partRule("delete", use.Path, f), whyDelete, acl.Update)
 }
 
-func (d *Driver) objectPermissions(n needs, ref providers.ObjectRef, apply bool) {
-	grant := func(path string, more ...string) {
-		n.add(rulePath(path), whyObject, acl.Read)
-		if apply {
-			n.add(rulePath(path), whyChange, more...)
-		}
-	}
-	switch ref.Kind {
-	case KindPolicy:
-		grant(policyPath(ref.Path), acl.Update, acl.Delete)
-	case KindBinding, KindRole:
-		h, err := holderOf(ref)
-		if _, policy, bound := strings.Cut(ref.Path, h.String()+" "); apply && err == nil && bound {
-			n.add(policyPath(policy), whyOwner, acl.Read)
-		}
-		switch {
-		case err != nil:
-		case ref.Kind == KindRole:
-			grant(h.api(), acl.Create, acl.Update, acl.Delete)
-		case h.typ == typeAppRole:
-			grant(h.api(), acl.Create, acl.Update)
-		default:
-			grant(h.api(), acl.Update)
-		}
-	case KindMount:
-		_, at, err := parseMountRef(ref.Path)
-		if err != nil {
-			return
-		}
-		grant("sys/mounts/"+at, acl.Update, acl.Delete)
-		grant(at+"/config", acl.Update)
-		if apply {
-			n.add("sys/mounts/"+at+"/tune", whyChange, acl.Update)
-			n.add(at+"/metadata", "a mount is removed only when it is empty", acl.List)
-		}
-	}
+func whyReads(reasons []string) string { return "reads the value: " + strings.Join(reasons, "; ") }
+
+// partRule is the path of the rule for a secret in one part of the API.
+func (d *Driver) partRule(part, path string, f folding) string {
+	return f.rule(d, func(p string) string { return d.api(part, p) }, path)
 }
 
 // rulePath is a path as the path of a rule. One that a policy cannot name is
@@ -298,13 +275,23 @@ func rules(list []providers.Permission) []acl.Rule {
 // its own gets one here too, since the wildcard would say nothing of it.
 func (d *Driver) purgePermissions(req providers.PermissionRequest, f folding) []providers.Permission {
 	n := needs{}
-	for _, use := range req.Secrets {
-		if req.Phase != providers.PhaseApply || !use.Write || d.config.AllowValueRead {
-			continue
-		}
+	if req.Phase != providers.PhaseApply || d.config.AllowValueRead {
+		return nil
+	}
+	everywhere := func() {
 		n.add(d.below("destroy"), "", acl.Update)
 		n.add(d.below("metadata"), "", acl.Delete)
-		n.add(f.rule(d, func(p string) string { return d.api("metadata", p) }, use.Path), "", acl.Delete)
+	}
+	for _, use := range req.Secrets {
+		if use.Write {
+			everywhere()
+			n.add(d.partRule("metadata", use.Path, f), "", acl.Delete)
+		}
+	}
+	for _, l := range req.Leaving {
+		if l.Kind == kindSecret && l.End == providers.EndDeleted {
+			everywhere()
+		}
 	}
 	return n.list()
 }

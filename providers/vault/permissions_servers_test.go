@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -106,11 +107,12 @@ func TestPlanPermissions(t *testing.T) {
 			t.Errorf("list: %d found, %v", len(found), err)
 		}
 		objects, err := d.InspectObjects(t.Context(), req.Objects)
+		maps.DeleteFunc(objects, func(_ providers.ObjectRef, o providers.Object) bool { return o.Lacks != nil })
 		if err != nil || len(objects) != 4 {
 			t.Errorf("objects: %d found, %v", len(objects), err)
 		}
 		held, err := d.UndeclaredAccess(t.Context(), []providers.Managed{{Path: paths[0]}}, []providers.ObjectRef{{Kind: KindPolicy, Path: "held"}})
-		if err != nil || len(held) != 5 {
+		if err != nil || len(held.Undeclared) != 5 {
 			t.Errorf("audit: %+v, %v", held, err)
 		}
 		for _, f := range d.Examine(t.Context(), d.Permissions(req)) {
@@ -176,6 +178,28 @@ func TestApplyPermissions(t *testing.T) {
 	p.everyCapability(t, nil)
 }
 
+// leavingSecrets and leavingObjects are what the state has and the configuration
+// does not.
+func leavingSecrets() []providers.Leaving {
+	leaving := func(path string, end providers.End, reads ...string) providers.Leaving {
+		return providers.Leaving{ObjectRef: providers.ObjectRef{Kind: kindSecret, Path: path}, End: end, Reads: reads}
+	}
+	return []providers.Leaving{
+		leaving("shop/gone", providers.EndDeleted), leaving("shop/let", providers.EndForgotten), leaving("shop/moved", providers.EndDeleted, "to move it"),
+	}
+}
+
+func leavingObjects() []providers.Leaving {
+	leaving := func(kind, path string, end providers.End) providers.Leaving {
+		return providers.Leaving{ObjectRef: providers.ObjectRef{Kind: kind, Path: path}, End: end}
+	}
+	return []providers.Leaving{
+		leaving(KindBinding, "approle:approle/left left", providers.EndDeleted), leaving(KindBinding, "group:ops left", providers.EndDeleted),
+		leaving(KindMount, "kv:left", providers.EndNamed), leaving(KindPolicy, "left", providers.EndDeleted), leaving(KindPolicy, "let", providers.EndForgotten),
+		leaving(KindRole, "approle:approle/kept", providers.EndDeleted), leaving(KindRole, "approle:approle/left-too", providers.EndNamed),
+	}
+}
+
 func (p *permitted) everyCapability(t *testing.T, objects []providers.ObjectRef) {
 	t.Helper()
 	proxied := newProxy(t, p.s.Address)
@@ -185,8 +209,15 @@ func (p *permitted) everyCapability(t *testing.T, objects []providers.ObjectRef)
 		Phase: providers.PhaseApply, Objects: objects,
 		Secrets: []providers.Use{{Path: "shop/manual"}, {Path: "shop/read", Reads: []string{"a template over it"}}, {Path: "shop/w", Write: true}},
 	}
+	req.Leaving = leavingSecrets()
+	if objects != nil {
+		req.Leaving = append(leavingObjects(), req.Leaving...)
+	}
 	list := root.Permissions(req)
 	steps := p.steps(objects)
+	for _, l := range req.Leaving {
+		steps = append(steps, p.leavingSteps(l)...)
+	}
 	asks := map[string][]string{} // what each step asks for
 	run := func(t *testing.T, list []providers.Permission, without *acl.Set, capability string) map[string]error {
 		p.s.Policy("under-test", root.PermissionDocument(req, list))
@@ -308,6 +339,7 @@ func (p *permitted) steps(objects []providers.ObjectRef) []step {
 			_, err := d.SetAttributes(ctx, path, "1", providers.Attributes{Mark: providers.Mark{Project: "test", Address: "a"}})
 			return err
 		}})
+		steps = append(steps, step{"bring back " + path, func() { p.secret(path, true) }, func(ctx context.Context, d *Driver) error { _, err := d.Undelete(ctx, path); return err }})
 		steps = append(steps, step{"walk below " + path, func() { p.secret(path, false); p.secret(path+"/below", false) }, func(ctx context.Context, d *Driver) error {
 			_, err := d.List(ctx)
 			return err
@@ -328,6 +360,33 @@ func (p *permitted) steps(objects []providers.ObjectRef) []step {
 	return steps
 }
 
+// leavingSteps are what an apply does with what leaves.
+func (p *permitted) leavingSteps(l providers.Leaving) []step {
+	if l.Kind != kindSecret {
+		return slices.DeleteFunc(p.objectSteps(l.ObjectRef), func(s step) bool {
+			what, _, _ := strings.Cut(s.name, " ")
+			deleted := l.End == providers.EndNamed || l.End == providers.EndDeleted && l.Kind != KindRole
+			return what == "make" || what == "remove" && !deleted || what == "change" && l.End != providers.EndForgotten
+		})
+	}
+	there := func() {
+		p.secret(l.Path, false)
+		p.s.Must(http.MethodPost, p.mount+"/metadata/"+l.Path, map[string]any{"custom_metadata": map[string]any{"coffer_project": "test", "coffer_address": "a"}})
+	}
+	walk := step{"walk below " + l.Path, func() { there(); p.secret(l.Path+"/below", false) }, func(ctx context.Context, d *Driver) error { _, err := d.List(ctx); return err }}
+	if l.End == providers.EndForgotten {
+		return []step{walk, {"let go of " + l.Path, there, func(ctx context.Context, d *Driver) error {
+			_, err := d.SetAttributes(ctx, l.Path, "1", providers.Attributes{})
+			return err
+		}}}
+	}
+	steps := []step{walk, {"delete " + l.Path, there, func(ctx context.Context, d *Driver) error { return d.Delete(ctx, l.Path, "1") }}}
+	if len(l.Reads) > 0 {
+		steps = append(steps, step{"read " + l.Path, there, func(ctx context.Context, d *Driver) error { _, err := d.Read(ctx, l.Path, "1"); return err }})
+	}
+	return steps
+}
+
 // objectSteps make, look at, change and remove an object.
 func (p *permitted) objectSteps(ref providers.ObjectRef) []step {
 	root := p.driver(p.s.Address, p.s.RootToken)
@@ -344,7 +403,7 @@ func (p *permitted) objectSteps(ref providers.ObjectRef) []step {
 		})
 		first, second = c[i].first, c[i].second
 	}
-	version := versionOf(ref.Kind, first)
+	version := "" // of what is there
 	remove := func() {
 		live, err := root.InspectObjects(p.t.Context(), []providers.ObjectRef{ref})
 		if o, there := live[ref]; there && err == nil {
@@ -362,9 +421,11 @@ func (p *permitted) objectSteps(ref providers.ObjectRef) []step {
 	}
 	there := func() {
 		remove()
-		if err := writeObject(p.t.Context(), root, ref, first, ""); err != nil {
+		o, err := root.WriteObject(p.t.Context(), providers.ObjectRequest{Ref: ref, Document: first})
+		if err != nil {
 			p.t.Fatal(err)
 		}
+		version = o.Version
 	}
 	steps := []step{
 		{"make " + ref.Path, remove, func(ctx context.Context, d *Driver) error { return writeObject(ctx, d, ref, first, "") }},

@@ -107,6 +107,7 @@ func TestPermissions(t *testing.T) {
 		"secret/metadata/shop/manual":     "read,patch,list | " + whyMark,
 		"secret/delete/shop/db":           "update | " + whyDelete,
 		"secret/undelete/shop/db":         "update | " + whyUndelete,
+		"secret/undelete/shop/manual":     "update | " + whyUndelete,
 		"secret/metadata/shop/*":          "read,list | " + whyLook,
 		"secret/detailed-metadata/shop/*": "scan | " + whyScan,
 		"auth/approle/role/web":           "create,read,update | " + whyObject + "; " + whyChange,
@@ -141,6 +142,71 @@ func TestPermissions(t *testing.T) {
 
 // A path that a policy cannot name is never given a rule that means something
 // else: the rule covers it, and what lies beside it.
+// What the state has and the configuration does not: a plan looks at it, and an
+// apply gets what its end takes, and not what others of its kind need.
+func TestPermissionsOfWhatLeaves(t *testing.T) {
+	leaving := func(kind, path string, end providers.End, reads ...string) providers.Leaving {
+		return providers.Leaving{ObjectRef: providers.ObjectRef{Kind: kind, Path: path}, End: end, Reads: reads}
+	}
+	all := []providers.Leaving{
+		leaving(KindBinding, "approle:approle/web old", providers.EndDeleted),
+		leaving(KindBinding, "group:ops old", providers.EndForgotten),
+		leaving(KindMount, "kv:gone", providers.EndNamed), leaving(KindMount, "kv:kept", providers.EndDeleted),
+		leaving(KindPolicy, "let", providers.EndForgotten), leaving(KindPolicy, "old", providers.EndDeleted),
+		leaving(KindRole, "jwt:jwt/gone", providers.EndNamed), leaving(KindRole, "jwt:jwt/kept", providers.EndDeleted),
+		leaving(kindSecret, "elsewhere/db", providers.EndDeleted, "to move it"), // the prefix was another one
+		leaving(kindSecret, "shop/firm", providers.EndLooked),
+		leaving(kindSecret, "shop/gone", providers.EndDeleted), leaving(kindSecret, "shop/let", providers.EndForgotten),
+		leaving(kindSecret, "shop/moved", providers.EndDeleted, "to move it to shop/new"),
+	}
+	for name, tt := range map[string]struct {
+		config Config
+		phase  providers.Phase
+		want   map[string]string // capabilities by path, less those that every policy has
+	}{
+		"apply": {Config{Prefix: "shop"}, providers.PhaseApply, map[string]string{
+			"auth/approle/role/web": "read,update", "identity/group/name/ops": "read",
+			"sys/mounts/gone": "read,delete", "gone/config": "read", "gone/metadata": "list", "sys/mounts/kept": "read", "kept/config": "read",
+			"sys/policies/acl/let": "read,update", "sys/policies/acl/old": "read,delete", "auth/jwt/role/gone": "read,delete", "auth/jwt/role/kept": "read",
+			"secret/detailed-metadata/shop/*": "scan", "secret/metadata/shop/*": "read,list",
+			"secret/delete/shop/gone": "update", "secret/metadata/shop/let": "read,patch,list", "secret/delete/shop/moved": "update", "secret/data/shop/moved": "read",
+		}},
+		"apply, KV version 1": {Config{Prefix: "shop", AllowValueRead: true}, providers.PhaseApply, map[string]string{
+			"auth/approle/role/web": "read,update", "identity/group/name/ops": "read",
+			"sys/mounts/gone": "read,delete", "gone/config": "read", "gone/metadata": "list", "sys/mounts/kept": "read", "kept/config": "read",
+			"sys/policies/acl/let": "read,update", "sys/policies/acl/old": "read,delete", "auth/jwt/role/gone": "read,delete", "auth/jwt/role/kept": "read",
+			"secret/shop/*": "list", "secret/shop/gone": "delete,list", "secret/shop/moved": "read,delete,list",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := pure(tt.config)
+			req := providers.PermissionRequest{Phase: tt.phase, Leaving: slices.Clone(all)}
+			got := map[string]string{}
+			list := d.Permissions(req)
+			for _, p := range list {
+				if p.Why != whyToken {
+					got[p.Path] = strings.Join(p.Capabilities, ",")
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if purges := strings.Contains(d.PermissionDocument(req, list), "path \"secret/destroy/shop/*\""); purges == tt.config.AllowValueRead {
+				t.Errorf("what is deleted can be purged: %v", purges)
+			}
+			for i := range req.Leaving { // as a plan asks
+				req.Leaving[i].End, req.Leaving[i].Reads = providers.EndLooked, nil
+			}
+			req.Phase = providers.PhasePlan
+			for _, p := range d.Permissions(req) {
+				if p.Why != whyToken && slices.ContainsFunc(p.Capabilities, func(c string) bool { return c != acl.Read && c != acl.List && c != acl.Scan }) || strings.Contains(p.Path, "/data/") {
+					t.Errorf("a plan gets %v on %s", p.Capabilities, p.Path)
+				}
+			}
+		})
+	}
+}
+
 func TestRulePath(t *testing.T) {
 	for path, want := range map[string]string{
 		"secret/data/a": "secret/data/a", "secret/data/a*": "secret/data/*", "secret/data/+/b": "secret/data/*",

@@ -18,19 +18,51 @@ type liveHolder struct {
 
 // readHolder returns a holder, nil where it does not exist.
 func (d *Driver) readHolder(ctx context.Context, h holder) (*liveHolder, error) {
+	live, _, err := d.lookUp(ctx, h)
+	return live, err
+}
+
+// lookUp returns a holder, nil where it does not exist, and then whether even its
+// auth method does not.
+func (d *Driver) lookUp(ctx context.Context, h holder) (live *liveHolder, noMethod bool, err error) {
 	var answer struct{ Data map[string]any }
-	err := d.client.do(ctx, request{method: http.MethodGet, path: h.api(), into: &answer})
+	err = d.client.do(ctx, request{method: http.MethodGet, path: h.api(), into: &answer})
 	if providers.CodeOf(err) == providers.NotFound {
-		return nil, nil
+		return nil, h.isRole() && said(err, wordsNoRoute), nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	v, told := answer.Data[h.argument()]
 	if _, list := v.([]any); !told || !list && v != nil {
-		return nil, noContent(h.api())
+		return nil, false, noContent(h.api())
 	}
-	return &liveHolder{h, answer.Data}, nil
+	return &liveHolder{h, answer.Data}, false, nil
+}
+
+// lacking is what is known of a role or binding whose holder does not exist: why
+// it cannot be made, or nothing where it can.
+func lacking(h holder, ref providers.ObjectRef, noMethod bool) *providers.Object {
+	lack := &providers.Lack{}
+	switch {
+	case noMethod:
+		lack.Text = missingMethod(h).Error()
+	case ref.Kind == KindRole, h.typ == typeAppRole:
+		return nil
+	default:
+		lack.Text = missingHolder(h).Error()
+		if h.isRole() {
+			lack.Ref = h.ref()
+		}
+	}
+	return &providers.Object{Lacks: lack}
+}
+
+// missingMethod says what to do about an auth method that is not there: Coffer
+// makes none, since it would not know whom to trust.
+func missingMethod(h holder) error {
+	return providers.Errorf(providers.NotFound, "there is no auth method at %s, so the role %s cannot be made", h.mount, h.name).
+		WithHint("enable it with `vault auth enable -path=%s %s`", h.mount, h.typ)
 }
 
 // policies returns what is attached, in order. Roles that are older than the
@@ -57,15 +89,15 @@ func (l *liveHolder) binding(policy string) *providers.Object {
 }
 
 func (l *liveHolder) settings() (settings, error) {
-	s, name, err := settle(roleArguments(l.holder.typ), l.data)
+	s, name, err := settle(roleArguments(l.holder.typ), l.data, true)
 	if err != nil {
 		return nil, providers.Errorf(providers.Invalid, "the role %s has a %s that is not understood: %w", l.holder, name, err)
 	}
 	return s, nil
 }
 
-// role is the object of a role: all its settings that are not standard. What is
-// attached to it is no part of it.
+// role is the object of a role: all its settings. What is attached to it is no
+// part of it.
 func (l *liveHolder) role() (*providers.Object, error) {
 	if l == nil {
 		return nil, nil
@@ -124,7 +156,7 @@ func (d *Driver) writeRole(ctx context.Context, req providers.ObjectRequest) (pr
 	switch {
 	case err != nil:
 		return providers.Object{}, unsure(req, err)
-	case now == nil || now.Document != req.Document:
+	case now == nil || now.Like(req.Document) != req.Document:
 		return providers.Object{}, providers.Errorf(providers.Ambiguous, "the role %s is not as it was written: somebody else wrote it at the same time, or the server does not take one of its arguments", h).
 			WithHint("look at it with `vault read %s`", h.api())
 	}
@@ -163,8 +195,7 @@ func (d *Driver) sendRole(ctx context.Context, h holder, live *liveHolder, set m
 	}
 	err := d.client.do(ctx, request{method: http.MethodPost, path: h.api(), body: body})
 	if providers.CodeOf(err) == providers.NotFound && said(err, wordsNoRoute) {
-		return providers.Errorf(providers.NotFound, "there is no auth method at %s, so the role %s cannot be made", h.mount, h.name).
-			WithHint("enable it with `vault auth enable -path=%s %s`", h.mount, h.typ)
+		return missingMethod(h)
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/hashicorp/vault/api"
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/cofferhq/coffer/providers"
@@ -20,8 +18,8 @@ import (
 
 // newTransport returns the connections to the server. The program's own
 // environment is not looked at: proxies are those of env.
-func newTransport(env providers.Env, c Config) (http.RoundTripper, error) {
-	settings, err := tlsConfig(env.Dir, c)
+func newTransport(env providers.Env, c Config, from origin) (http.RoundTripper, error) {
+	settings, err := tlsConfig(env.Dir, c, from)
 	if err != nil {
 		return nil, err
 	}
@@ -60,58 +58,24 @@ func proxies(getenv func(string) string) *httpproxy.Config {
 	}
 }
 
-// newAPI returns the library's client with nothing of its own in it: it neither
-// retries nor follows a redirect, least of all with the token, and what it takes
-// from the process environment by itself (VAULT_TOKEN, VAULT_NAMESPACE,
-// VAULT_HEADERS, VAULT_WRAP_TTL) is taken out again. One of its variables that
-// cannot be parsed is an error, also where Coffer would not use it.
-func newAPI(address *url.URL, transport http.RoundTripper) (*api.Client, error) {
+// newSender returns what sends requests. It neither retries nor follows a
+// redirect, least of all with the token.
+func newSender(transport http.RoundTripper) *http.Client {
 	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c, err := api.NewClient(&api.Config{
-		Address:          address.String(),
-		HttpClient:       &http.Client{Transport: bounded{transport}, CheckRedirect: noRedirects},
-		DisableRedirects: true,
-	})
-	if err != nil {
-		return nil, providers.Errorf(providers.Invalid, "a VAULT_* variable of the environment cannot be used: %w", err)
-	}
-	c.SetHeaders(http.Header{
-		api.RequestHeaderName: {"true"},
-		// A performance standby of Vault Enterprise that is behind hands on what it
-		// cannot answer yet, instead of answering from the past.
-		"X-Vault-Inconsistent": {"forward-active-node"},
-	})
-	c.SetWrappingLookupFunc(func(string, string) string { return "" }) // VAULT_WRAP_TTL
-	c.ClearToken()
-	c.ClearNamespace()
-	return c, nil
-}
-
-// bounded cuts answers off: the library reads those of an error whole.
-type bounded struct{ http.RoundTripper }
-
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, longestList+1), resp.Body}
-	}
-	return resp, err
+	return &http.Client{Transport: transport, CheckRedirect: noRedirects}
 }
 
 // tlsConfig returns the settings of TLS. Relative paths start at dir.
-func tlsConfig(dir string, c Config) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.TLSServerName, InsecureSkipVerify: c.TLSSkipVerify}
+func tlsConfig(dir string, c Config, from origin) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.TLSServerName, InsecureSkipVerify: c.TLSSkipVerify != nil && *c.TLSSkipVerify}
 	if c.CACert != "" {
-		text, err := readFile(dir, "ca_cert", c.CACert)
+		text, err := readFile(dir, from.name("ca_cert"), c.CACert)
 		if err != nil {
 			return nil, err
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(text) {
-			return nil, providers.Errorf(providers.Invalid, "ca_cert %q holds no PEM certificate", c.CACert)
+			return nil, providers.Errorf(providers.Invalid, "%s %q holds no PEM certificate", from.name("ca_cert"), c.CACert)
 		}
 	}
 	if (c.ClientCert == "") != (c.ClientKey == "") {
@@ -120,17 +84,17 @@ func tlsConfig(dir string, c Config) (*tls.Config, error) {
 	if c.ClientCert == "" {
 		return t, nil
 	}
-	cert, err := readFile(dir, "client_cert", c.ClientCert)
+	cert, err := readFile(dir, from.name("client_cert"), c.ClientCert)
 	if err != nil {
 		return nil, err
 	}
-	key, err := readFile(dir, "client_key", c.ClientKey)
+	key, err := readFile(dir, from.name("client_key"), c.ClientKey)
 	if err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, providers.Errorf(providers.Invalid, "client_cert %q and client_key %q are no pair of PEM files", c.ClientCert, c.ClientKey)
+		return nil, providers.Errorf(providers.Invalid, "%s %q and %s %q are no pair of PEM files", from.name("client_cert"), c.ClientCert, from.name("client_key"), c.ClientKey)
 	}
 	// Given whatever authorities the server names: cert auth has its own.
 	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,24 +25,30 @@ const shownRules = 2
 // UndeclaredAccess implements [providers.AccessAuditor]: every ACL policy of the
 // namespace that is neither declared nor known is read, and those are returned
 // that let somebody read the value of a managed secret; and every declared one
-// that is attached to somebody by nobody's declaration. Policies with identity
+// that is attached to somebody by nobody's declaration; and then the policies of
+// the namespaces above, as far as the token may. Policies with identity
 // templates count where they could. A policy that cannot be read or understood
 // is an error beside what was found.
-func (d *Driver) UndeclaredAccess(ctx context.Context, managed []providers.Managed, declared []providers.ObjectRef) ([]providers.Undeclared, error) {
+func (d *Driver) UndeclaredAccess(ctx context.Context, managed []providers.Managed, declared []providers.ObjectRef) (providers.AccessAudit, error) {
 	if len(managed) == 0 {
-		return nil, nil
+		return providers.AccessAudit{}, nil
 	}
 	found, err := d.undeclaredPolicies(ctx, managed, declared)
 	attached, more := d.undeclaredHolders(ctx, managed, declared)
+	above, most := d.undeclaredAbove(ctx, managed)
 	if ended := ending(ctx); ended != nil {
-		return nil, ended
+		return providers.AccessAudit{}, ended
 	}
-	found = append(found, attached...)
-	slices.SortFunc(found, func(a, b providers.Undeclared) int { return compareRefs(a.Ref, b.Ref) })
-	if err == nil {
-		err = more
+	all := slices.Concat(found, attached, above.Undeclared)
+	slices.SortFunc(all, func(a, b providers.Undeclared) int {
+		return cmp.Or(compareRefs(a.Ref, b.Ref), strings.Compare(a.In, b.In))
+	})
+	for _, next := range []error{more, most} {
+		if err == nil {
+			err = next
+		}
 	}
-	return found, err
+	return providers.AccessAudit{Undeclared: all, Unseen: above.Unseen}, err
 }
 
 // undeclaredPolicies reads all policies that nobody declared.
@@ -50,19 +57,29 @@ func (d *Driver) undeclaredPolicies(ctx context.Context, managed []providers.Man
 	if err != nil {
 		return nil, err
 	}
+	isDeclared := make(map[string]bool, len(declared))
+	for _, ref := range declared {
+		isDeclared[ref.Path] = isDeclared[ref.Path] || ref.Kind == KindPolicy
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return isDeclared[name] })
+	return d.auditPolicies(ctx, names, func(ctx context.Context, name string) (*providers.Undeclared, error) {
+		return d.auditPolicy(ctx, name, managed)
+	})
+}
+
+// auditPolicies looks at each of the named policies that is not known.
+func (d *Driver) auditPolicies(ctx context.Context, names []string, audit func(context.Context, string) (*providers.Undeclared, error)) ([]providers.Undeclared, error) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if len(names) > mostPolicies {
 		return nil, providers.Errorf(providers.Invalid, "the server names %d policies, and at most %d are looked through", len(names), mostPolicies)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool {
-		return name == "root" || slices.Contains(d.config.KnownPolicies, name) || slices.Contains(declared, providers.ObjectRef{Kind: KindPolicy, Path: name})
-	})
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "root" || slices.Contains(d.config.KnownPolicies, name) })
 	var mu sync.Mutex
 	var found []providers.Undeclared
 	var failed []error
-	err = parallel(ctx, names, func(ctx context.Context, name string) error {
-		u, err := d.auditPolicy(ctx, name, managed)
+	err := parallel(ctx, names, func(ctx context.Context, name string) error {
+		u, err := audit(ctx, name)
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
@@ -106,7 +123,13 @@ func (d *Driver) auditPolicy(ctx context.Context, name string, managed []provide
 	if err != nil || p == nil {
 		return nil, err
 	}
-	rules, err := acl.Parse(p.text)
+	return d.auditText(name, p.text, "", managed)
+}
+
+// auditText returns what the text of a policy gives on managed secrets, as seen
+// from a namespace in which their paths begin with below.
+func (d *Driver) auditText(name, text, below string, managed []providers.Managed) (*providers.Undeclared, error) {
+	rules, err := acl.Parse(text)
 	if err != nil {
 		return nil, providers.Errorf(providers.Invalid, "whether the policy %s lets others read these secrets cannot be told: %w", name, err).
 			WithHint("look at it with `vault policy read %s`", name)
@@ -115,7 +138,7 @@ func (d *Driver) auditPolicy(ctx context.Context, name string, managed []provide
 	var lines []string
 	set := acl.NewSet(d.now(), rules)
 	for _, m := range managed {
-		rule, ok := set.Grants(d.valuePath(m.Path), acl.Read)
+		rule, ok := set.Grants(below+d.valuePath(m.Path), acl.Read)
 		if !ok {
 			continue
 		}

@@ -10,9 +10,9 @@
 // secret has the version "1", so that changes by others are not seen and a race
 // is not prevented. Nothing is computed from a value to make up for it.
 //
-// Requests go through the servers' own client library, which carries and does
-// not decide: what it would take from the environment, retry, follow or decode by
-// itself is switched off.
+// Requests are written down by the servers' own client library and sent by a
+// client of this package: that of the library would take the program's own
+// environment, retry, follow and decode by itself.
 //
 // Read [Config] first, then Driver. The package knows no configuration language
 // and no plan. What the server's policies say is in package acl, how a token is
@@ -56,7 +56,7 @@ type Config struct {
 	ClientCert    string `hcl:"client_cert,optional"`     // VAULT_CLIENT_CERT
 	ClientKey     string `hcl:"client_key,optional"`      // VAULT_CLIENT_KEY
 	TLSServerName string `hcl:"tls_server_name,optional"` // VAULT_TLS_SERVER_NAME
-	TLSSkipVerify bool   `hcl:"tls_skip_verify,optional"` // VAULT_SKIP_VERIFY
+	TLSSkipVerify *bool  `hcl:"tls_skip_verify,optional"` // VAULT_SKIP_VERIFY
 
 	Token providers.Credential `hcl:"token,optional"` // VAULT_TOKEN, then ~/.vault-token
 	Auth  []signin.Block       `hcl:"auth,block"`
