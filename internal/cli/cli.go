@@ -76,11 +76,16 @@ type invocation struct {
 	globals
 	command   string // its words, "state rm"
 	wroteJSON bool
+	moved     bool                  // a state that was migrated away is opened all the same
 	began     bool                  // something may have been changed by now
 	opened    []*providers.Provider // to be closed at the end
+	kept      *closers              // and stores of state
 	locks     *providers.Locks
 	warnings  hcl.Diagnostics // for the document of -json
 }
+
+// closers are shared by copies of an invocation.
+type closers struct{ all []io.Closer }
 
 // path returns a path from the command line as seen from -chdir.
 func (inv *invocation) path(p string) string {
@@ -103,7 +108,7 @@ func (inv *invocation) dir() string {
 // given and files.
 func Main(ctx context.Context, args []string, streams Streams, env Environ) int {
 	disableCoreDumps()
-	inv := &invocation{Streams: streams, Environ: env, locks: &providers.Locks{}}
+	inv := &invocation{Streams: streams, Environ: env, locks: &providers.Locks{}, kept: &closers{}}
 	err := inv.run(ctx, args[1:])
 	inv.signOut(ctx)
 	return inv.finish(ctx, err)
@@ -119,6 +124,9 @@ func (inv *invocation) signOut(ctx context.Context) {
 	defer cancel()
 	for _, p := range inv.opened {
 		_ = p.Close(ctx) // it logs what went wrong
+	}
+	for _, c := range inv.kept.all {
+		_ = c.Close() // what it held was given back before
 	}
 }
 

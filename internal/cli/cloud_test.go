@@ -124,6 +124,17 @@ func (c *cloud) Permissions(req providers.PermissionRequest) []providers.Permiss
 		}
 		list = append(list, providers.Permission{Path: use.Path, Capabilities: can, Why: "a secret"})
 	}
+	for _, l := range req.Leaving {
+		can := []string{"look"}
+		if len(l.Reads) > 0 {
+			can = append(can, "read")
+		}
+		if l.End != providers.EndLooked {
+			can = append(can, string(l.End))
+		}
+		list = append(list, providers.Permission{Path: l.Path, Capabilities: can, Why: "what leaves"})
+	}
+	slices.SortFunc(list, func(a, b providers.Permission) int { return strings.Compare(a.Path, b.Path) })
 	return list
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +20,11 @@ import (
 // loadConfig reads the configuration and decodes its provider blocks. Warnings
 // are printed by the commands about it, or kept for the JSON document; errors come back as one
 // [*diagnosticsError].
-func (inv *invocation) loadConfig() (*lang.Config, []decodedProvider, error) {
+func (inv *invocation) loadConfig() (*lang.Config, decodedBlocks, error) {
+	var decoded decodedBlocks
 	vars, err := inv.variables()
 	if err != nil {
-		return nil, nil, err
+		return nil, decoded, err
 	}
 	reg := inv.registry()
 	opts := lang.Options{
@@ -31,23 +33,25 @@ func (inv *invocation) loadConfig() (*lang.Config, []decodedProvider, error) {
 		Version:       version,
 		Deadline:      evaluationDeadline(inv.dir()),
 		ProviderTypes: reg.Types(),
+		BackendTypes:  inv.backendTypes(),
 	}
 	for _, f := range inv.varFiles {
 		opts.VarFiles = append(opts.VarFiles, inv.path(f))
 	}
 	cfg, diags := lang.Load(inv.dir(), opts)
-	var decoded []decodedProvider
 	if !diags.HasErrors() {
-		var more hcl.Diagnostics
-		decoded, more = decodeProviders(reg, cfg, inputs{dir: inv.dir(), vars: inv.Environ.Vars})
-		diags = append(diags, more...)
+		var more, ofState hcl.Diagnostics
+		in := inputs{dir: inv.dir(), vars: inv.Environ.Vars}
+		decoded.providers, more = decodeProviders(reg, cfg, in)
+		decoded.state, ofState = inv.decodeState(cfg, in)
+		diags = slices.Concat(diags, more, ofState)
 	}
 	var files map[string]*hcl.File
 	if cfg != nil {
 		files = cfg.Files
 	}
 	if diags.HasErrors() {
-		return nil, nil, &diagnosticsError{diags, files}
+		return nil, decoded, &diagnosticsError{diags, files}
 	}
 	inv.warnOfConfig(diags, files)
 	return cfg, decoded, nil
@@ -95,6 +99,12 @@ func evaluationDeadline(dir string) time.Duration {
 	return step + step*time.Duration(total>>20)
 }
 
+// decodedBlocks are the blocks whose arguments only a driver or a backend knows.
+type decodedBlocks struct {
+	providers []decodedProvider
+	state     keptState
+}
+
 // decodedProvider is a provider block in the form that its driver knows.
 type decodedProvider struct {
 	block   *lang.Provider
@@ -116,14 +126,27 @@ func decodeProviders(reg *providers.Registry, cfg *lang.Config, in inputs) ([]de
 			continue
 		}
 		config := factory.NewConfig()
-		diags = append(diags, block.Decode(config, in.credentials(block))...)
+		diags = append(diags, block.Decode(config, in.providerCredentials(block))...)
 		all = append(all, decodedProvider{block, factory, config})
 	}
 	return all, diags
 }
 
-// credentials returns what makes a credential of a source in a provider block.
-func (in inputs) credentials(block *lang.Provider) func(*lang.Source) any {
+// providerCredentials returns what makes a credential of a source in a provider
+// block.
+func (in inputs) providerCredentials(block *lang.Provider) func(*lang.Source) any {
+	return in.credentialsFor(func(source *lang.Source) string {
+		return "the provider " + block.Ref() + " needs it for " + block.CredentialUse(source)
+	})
+}
+
+// credentials returns what makes a credential of a source; what says what it is
+// needed for.
+func (in inputs) credentials(what string) func(*lang.Source) any {
+	return in.credentialsFor(func(*lang.Source) string { return what })
+}
+
+func (in inputs) credentialsFor(use func(*lang.Source) string) func(*lang.Source) any {
 	return func(source *lang.Source) any {
 		plain := source.Kind == lang.Literal
 		return providers.NewCredential(source.Text(), plain, func(ctx context.Context) (secret.Value, error) {
@@ -137,7 +160,7 @@ func (in inputs) credentials(block *lang.Provider) func(*lang.Source) any {
 			if err == nil && found && source.Kind == lang.FromFile {
 				v, err = withoutLineEnd(v)
 			}
-			what := "the provider " + block.Ref() + " needs it for " + block.CredentialUse(source)
+			what := use(source)
 			switch {
 			case err != nil:
 				return secret.Value{}, providers.Errorf(providers.Invalid, "%s: %w; %s", source.Text(), err, what)

@@ -66,7 +66,7 @@ provider "vault" {
 	}
 	vars := map[string]string{"TOKEN": "one", "EMPTY": ""}
 	var config credentialConfig
-	if diags := cfg.Providers[0].Decode(&config, inputs{dir: dir, vars: vars}.credentials(cfg.Providers[0])); diags.HasErrors() {
+	if diags := cfg.Providers[0].Decode(&config, inputs{dir: dir, vars: vars}.providerCredentials(cfg.Providers[0])); diags.HasErrors() {
 		t.Fatal(diags)
 	}
 	vars["TOKEN"] = "two" // after decoding: nothing is read before it is asked for

@@ -23,7 +23,7 @@ import (
 type discoverOptions struct {
 	what   []string // a store, or "dotenv" and a file
 	prefix string
-	rule   string
+	rules  []string
 	out    string
 }
 
@@ -39,21 +39,23 @@ from_dotenv() as their source and an env_file with the old names: plan, apply,
 compare, and only then remove the .env file. No value is written anywhere.
 
 -map says what becomes what: names that match REGEX go to the place behind "=",
-where $1 is the first group. Without it a .env file becomes an app with the
-name of the folder, in the one environment that there is.`,
+where $1 is the first group. Of several the first that matches counts, and what
+matches none is left out. Without it a .env file becomes an app with the name of
+the folder, in the one environment that there is.`,
 		UsageText: `coffer discover dotenv .env -out shop.hcl
 coffer discover dotenv .env -map '(.*)=shop/dev/$1' -out shop.hcl
+coffer discover sops -map 'a/(.*)=a/dev/$1' -map '(.*)=b/dev/$1' -out b.hcl
 coffer discover sops -out found.hcl`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "prefix", Usage: "only what begins with `P`", Destination: &opts.prefix},
-			&cli.StringFlag{Name: "map", Usage: "`REGEX=app/env/secret`", Destination: &opts.rule},
+			&cli.StringSliceFlag{Name: "map", Usage: "`REGEX=app/env/secret`; may be repeated"},
 			&cli.StringFlag{Name: "out", Usage: "write the blocks to the new `FILE`", Destination: &opts.out},
 		},
 		Action: func(c *cli.Context) error {
 			if err := inv.arguments(c, 1, 2); err != nil {
 				return err
 			}
-			opts.what = c.Args().Slice()
+			opts.what, opts.rules = c.Args().Slice(), c.StringSlice("map")
 			return runDiscover(c.Context, inv, opts)
 		},
 	}
@@ -73,15 +75,15 @@ func runDiscover(ctx context.Context, inv *invocation, opts discoverOptions) err
 	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s exists, and discover overwrites nothing; name another file with -out", out)
 	}
-	rule, err := parseRule(opts.rule)
+	to, err := parseRules(opts.rules)
 	if err != nil {
 		return err
 	}
 	var found *discovery
 	if fromFile {
-		found, err = inv.discoverDotenv(opts, rule)
+		found, err = inv.discoverDotenv(opts, to)
 	} else {
-		found, err = inv.discoverStore(ctx, opts, rule)
+		found, err = inv.discoverStore(ctx, opts, to)
 	}
 	if err != nil {
 		return err
@@ -117,12 +119,34 @@ type rule struct {
 	target string
 }
 
+// rules are tried in order; the first that matches counts.
+type rules []rule
+
+func parseRules(texts []string) (rules, error) {
+	var list rules
+	for _, text := range texts {
+		r, err := parseRule(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// place returns where a name goes; ok is false where no rule matches.
+func (list rules) place(name string) (p providers.Place, ok bool, err error) {
+	for _, r := range list {
+		if p, ok, err = r.place(name); ok || err != nil {
+			return p, ok, err
+		}
+	}
+	return p, false, nil
+}
+
 // parseRule reads REGEX=app/env/secret; the last "=" divides, since a regular
 // expression may hold one.
 func parseRule(text string) (rule, error) {
-	if text == "" {
-		return rule{}, nil
-	}
 	i := strings.LastIndexByte(text, '=')
 	if i < 0 || strings.Count(text[i+1:], "/") != 2 {
 		return rule{}, usagef("-map wants REGEX=app/environment/secret, not %q", text)
@@ -168,7 +192,7 @@ func validName(s string) string {
 }
 
 // discoverDotenv makes a secret of every variable of a .env file.
-func (inv *invocation) discoverDotenv(opts discoverOptions, r rule) (*discovery, error) {
+func (inv *invocation) discoverDotenv(opts discoverOptions, to rules) (*discovery, error) {
 	source, err := filepath.Rel(inv.dir(), inv.path(opts.what[1]))
 	if err != nil || !filepath.IsLocal(source) {
 		return nil, fmt.Errorf("%s is outside the configuration folder, where from_dotenv() cannot read it; copy it there first", opts.what[1])
@@ -189,8 +213,8 @@ func (inv *invocation) discoverDotenv(opts discoverOptions, r rule) (*discovery,
 		return nil, err
 	}
 	d := newDiscovery(cfg, filepath.ToSlash(source))
-	if r.match == nil {
-		if r, err = inv.defaultRule(d); err != nil {
+	if len(to) == 0 {
+		if to, err = inv.defaultRules(d); err != nil {
 			return nil, err
 		}
 	}
@@ -199,7 +223,7 @@ func (inv *invocation) discoverDotenv(opts discoverOptions, r rule) (*discovery,
 	}
 	for _, v := range file.Variables {
 		if strings.HasPrefix(v.Name, opts.prefix) {
-			if err := d.addVariable(v, r); err != nil {
+			if err := d.addVariable(v, to); err != nil {
 				return nil, err
 			}
 		}
@@ -220,13 +244,13 @@ func brokenDotenv(source string, data []byte, err error) error {
 	return fmt.Errorf("%s has mistakes on %d lines:\n%s", source, len(problems), strings.Join(text, "\n"))
 }
 
-// defaultRule puts everything into one app, named after the folder, in the
+// defaultRules put everything into one app, named after the folder, in the
 // one environment that there is. An app of that name may be there already, such
 // as the one of init; the new one gets another name then.
-func (inv *invocation) defaultRule(d *discovery) (rule, error) {
+func (inv *invocation) defaultRules(d *discovery) (rules, error) {
 	app, err := projectName(inv.dir())
 	if err != nil {
-		return rule{}, err
+		return nil, err
 	}
 	if folder := app; d.hasApp(app) {
 		app = folder[:min(len(folder), 40)] + "-env"
@@ -241,15 +265,15 @@ func (inv *invocation) defaultRule(d *discovery) (rule, error) {
 	}
 	if len(environments) != 1 {
 		slices.Sort(environments)
-		return rule{}, usagef("there are %d environments (%s): say which with -map '(.*)=%s/ENVIRONMENT/$1'",
+		return nil, usagef("there are %d environments (%s): say which with -map '(.*)=%s/ENVIRONMENT/$1'",
 			len(environments), strings.Join(environments, ", "), app)
 	}
-	return parseRule("(.*)=" + app + "/" + environments[0] + "/$1")
+	return parseRules([]string{"(.*)=" + app + "/" + environments[0] + "/$1"})
 }
 
 // discoverStore makes a secret of everything in a store that neither the
 // configuration nor the state has.
-func (inv *invocation) discoverStore(ctx context.Context, opts discoverOptions, r rule) (*discovery, error) {
+func (inv *invocation) discoverStore(ctx context.Context, opts discoverOptions, to rules) (*discovery, error) {
 	w, list, err := inv.openUnconnected(ctx, opening{})
 	if err != nil {
 		return nil, err
@@ -279,14 +303,14 @@ func (inv *invocation) discoverStore(ctx context.Context, opts discoverOptions, 
 		}
 		if why := w.leftOut(store, path, listed[path]); why != "" {
 			skipped[why]++
-		} else if err := d.addFound(store, path, listed[path], r); err != nil {
+		} else if err := d.addFound(store, path, listed[path], to); err != nil {
 			return nil, err
 		}
 	}
 	for _, why := range sorted(skipped) {
 		d.note("%s: %s left out.", why, count(skipped[why], "secret"))
 	}
-	d.noteUnplaced()
+	d.noteUnplaced(len(to) > 0)
 	return d, nil
 }
 

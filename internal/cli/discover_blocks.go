@@ -47,8 +47,8 @@ func (d *discovery) note(format string, args ...any) {
 }
 
 // addVariable takes in one variable of a .env file.
-func (d *discovery) addVariable(v dotenv.Variable, r rule) error {
-	place, ok, err := r.place(v.Name)
+func (d *discovery) addVariable(v dotenv.Variable, to rules) error {
+	place, ok, err := to.place(v.Name)
 	switch {
 	case err != nil:
 		return err
@@ -73,9 +73,9 @@ func (d *discovery) addVariable(v dotenv.Variable, r rule) error {
 }
 
 // addFound takes in one secret of a store.
-func (d *discovery) addFound(store *planner.Store, path string, meta providers.Meta, r rule) error {
+func (d *discovery) addFound(store *planner.Store, path string, meta providers.Meta, to rules) error {
 	written := store.Written(path)
-	place, ok, err := d.placeOf(store, path, written, r)
+	place, ok, err := d.placeOf(store, path, written, to)
 	if err != nil {
 		return err
 	}
@@ -95,25 +95,30 @@ func (d *discovery) addFound(store *planner.Store, path string, meta providers.M
 	return nil
 }
 
-// noteUnplaced says in one note what has no place.
-func (d *discovery) noteUnplaced() {
+// noteUnplaced says in one note what has no place; ruled is whether a person said
+// what has one.
+func (d *discovery) noteUnplaced(ruled bool) {
 	const shown = 3
+	one, several := "%s fits no default place; say what it is with -map.", "%d secrets fit no default place, such as %s; say what they are with -map."
+	if ruled {
+		one, several = "%s matches no -map and was left out.", "%d secrets match no -map and were left out, such as %s."
+	}
 	switch n := len(d.unplaced); {
 	case n == 0:
 	case n <= shown:
 		for _, path := range d.unplaced {
-			d.note("%s fits no default place; say what it is with -map.", path)
+			d.note(one, path)
 		}
 	default:
-		d.note("%d secrets fit no default place, such as %s; say what they are with -map.", n, strings.Join(d.unplaced[:shown], ", "))
+		d.note(several, n, strings.Join(d.unplaced[:shown], ", "))
 	}
 }
 
-// placeOf turns a path into a place: by the rule, or by reading the store's
+// placeOf turns a path into a place: by the rules, or by reading the store's
 // default paths backwards.
-func (d *discovery) placeOf(store *planner.Store, path, written string, r rule) (providers.Place, bool, error) {
-	if r.match != nil {
-		return r.place(written)
+func (d *discovery) placeOf(store *planner.Store, path, written string, to rules) (providers.Place, bool, error) {
+	if len(to) > 0 {
+		return to.place(written)
 	}
 	parts := strings.Split(written, "/")
 	if len(parts) != 3 {

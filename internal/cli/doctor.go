@@ -64,7 +64,7 @@ func runDoctor(ctx context.Context, inv *invocation, text string) error {
 	if err != nil {
 		return err
 	}
-	w, err := inv.openStateless(phase)
+	w, err := inv.openStateless(ctx, phase)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (d *doctor) examine(ctx context.Context, store *planner.Store, usable bool)
 	}
 	var needed []providers.Permission
 	if usable {
-		needed, _, _ = store.Permissions(planner.PermissionRequest(d.w.desired, store.Ref(), d.w.phase))
+		needed, _, _ = store.Permissions(planner.PermissionRequest(d.w.desired, d.recorded(), d.w.stores, store.Ref(), d.w.phase))
 	}
 	for _, f := range store.Examine(ctx, needed) {
 		if store.Err != nil && len(c.Findings) > 0 && strings.HasSuffix(c.Findings[0].Text, f.Text) {
@@ -172,6 +172,15 @@ func (d *doctor) examine(ctx context.Context, store *planner.Store, usable bool)
 		d.note(&c, f.Subject, f.Status, f.Text, f.Next)
 	}
 	return c
+}
+
+// recorded is the state, an empty one where it could not be read.
+func (d *doctor) recorded() *state.Snapshot {
+	project := d.w.cfg.Settings.Project
+	if d.w.snapshot == nil || d.w.snapshot.CheckProject(project) != nil {
+		return state.New(project, state.Lineage(project))
+	}
+	return d.w.snapshot
 }
 
 // fail adds an error with its next step apart.

@@ -80,7 +80,7 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 	diff.Now = inv.Now()
 	report := planner.DetectDrift(w.desired, w.snapshot, live, w.stores, diff, verified)
 	if len(diff.Targets) == 0 { // who else can read is a question about all of a store
-		report.Drift = append(report.Drift, w.undeclared(ctx, selects(diff))...)
+		w.undeclared(ctx, report, selects(diff))
 		slices.SortStableFunc(report.Drift, func(a, b planner.Drift) int { return a.Address.Compare(b.Address) })
 	}
 	for i := range report.Drift {
@@ -100,11 +100,19 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 	return driftOutcome(report)
 }
 
-// undeclared returns what gives access and was declared by nobody.
-func (w *workspace) undeclared(ctx context.Context, matches func(addr.Address) bool) []planner.Drift {
-	return slices.DeleteFunc(planner.Undeclared(ctx, w.desired, w.snapshot, w.stores), func(d planner.Drift) bool {
-		return !matches(d.Address)
-	})
+// undeclared adds what gives access and was declared by nobody.
+func (w *workspace) undeclared(ctx context.Context, report *planner.DriftReport, matches func(addr.Address) bool) {
+	found, notes := planner.Undeclared(ctx, w.desired, w.snapshot, w.stores)
+	for i := range found {
+		if matches(found[i].Address) {
+			report.Drift = append(report.Drift, found[i])
+		}
+	}
+	for _, n := range notes {
+		if matches(n.Address) {
+			report.Notes = append(report.Notes, n)
+		}
+	}
 }
 
 // selects returns whether an address is among the targets and not excluded.

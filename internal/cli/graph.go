@@ -105,7 +105,7 @@ func runGraph(ctx context.Context, inv *invocation, opts graphOptions) error {
 	if !ok {
 		return usagef("there is no graph format %q; use text, dot or mermaid", opts.format)
 	}
-	w, err := inv.openStateless(providers.PhasePlan)
+	w, err := inv.openStateless(ctx, providers.PhasePlan)
 	if err != nil {
 		return err
 	}

@@ -22,12 +22,16 @@ func importCommand(inv *invocation) *cli.Command {
 	var opts importOptions
 	return &cli.Command{
 		Name:      "import",
-		Usage:     "adopt one existing secret",
+		Usage:     "adopt one existing secret, policy, role or mount",
 		ArgsUsage: "ADDRESS[@STORE] ID",
 		Description: `Our mark is written; the value is neither read nor written. The block of ADDRESS
 must exist, and ID is where the secret is, after the provider's prefix: the
-place that the block says. What carries another project's mark needs -take-over.`,
-		UsageText: `coffer import 'app.shop.secret.stripe["prod"]' prod/shop/stripe`,
+place that the block says. What carries another project's mark needs -take-over.
+
+Of a policy, a role or a mount ID is the name that the platform has for it. A
+role or mount gets the arguments of its block; others stay as they are.`,
+		UsageText: `coffer import 'app.shop.secret.stripe["prod"]' prod/shop/stripe
+coffer import role.approle.web approle:approle/web`,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{
 				Name: "take-over", Usage: "adopt it from the other project that it is marked for", Destination: &opts.takeOver,

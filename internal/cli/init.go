@@ -58,9 +58,11 @@ type initReport struct {
 	Created       []string `json:"created"`
 	Recipient     string   `json:"recipient"`
 	Next          []string `json:"next"`
+	// Backend is what was found out about the store of a shared state.
+	Backend *backendReport `json:"backend,omitempty"`
 }
 
-func runInit(_ context.Context, inv *invocation) error {
+func runInit(ctx context.Context, inv *invocation) error {
 	here, err := inv.look()
 	if err != nil {
 		return err
@@ -70,6 +72,9 @@ func runInit(_ context.Context, inv *invocation) error {
 		return err
 	}
 	if err := inv.initProject(r, here); err != nil {
+		return err
+	}
+	if err := inv.initBackend(ctx, r, &here); err != nil {
 		return err
 	}
 	if err := inv.initIgnore(r); err != nil {
@@ -95,6 +100,8 @@ type initFound struct {
 	folders    []string // of sops providers without recipients
 	recipients []string // of those that list them
 	state      string   // where the state is, or would be
+	shared     bool     // a backend block keeps it elsewhere
+	kept       bool     // and there it is
 }
 
 // look finds out how far the project is. A configuration that cannot be read
@@ -119,7 +126,8 @@ func (inv *invocation) look() (initFound, error) {
 		return here, nil
 	}
 	here.project, here.state, here.folders = cfg.Settings.Project, inv.statePath(cfg.Settings.StatePath), nil
-	for _, b := range blocks {
+	here.shared = cfg.Settings.Backend != nil
+	for _, b := range blocks.providers {
 		c, ok := b.config.(*sops.Config)
 		switch {
 		case !ok:
@@ -285,7 +293,7 @@ func (inv *invocation) initFingerprintKey(r *initReport, here initFound) error {
 	if inv.Getenv(keyVariable) != "" {
 		return nil
 	}
-	if _, err := os.Lstat(here.state); err == nil {
+	if _, err := os.Lstat(here.state); err == nil || here.kept {
 		return nil
 	}
 	switch _, err := fingerprint.Create(inv.path(keyFile), inv.Random); {
@@ -352,6 +360,9 @@ func (r *initReport) print(out io.Writer) error {
 	}
 	for _, f := range r.Created {
 		fmt.Fprintf(w, "  wrote %s\n", f)
+	}
+	if r.Backend != nil {
+		r.Backend.print(w)
 	}
 	fmt.Fprintf(w, "Your public key is %s\n\nNext:\n", r.Recipient)
 	for i, step := range r.Next {

@@ -83,6 +83,7 @@ func (w *workspace) carryOut(ctx context.Context, j job) error {
 	done := inv.acknowledge(ctx, applier)
 	result, err := applier.Apply(ctx, j.plan)
 	done()
+	w.markFresh(ctx)
 	if result != nil {
 		if showErr := inv.showResult(j.plan, result, behind(w.snapshot, result)); err == nil {
 			err = showErr

@@ -7,11 +7,13 @@ import (
 	"io"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/urfave/cli/v2"
 
 	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/state"
 )
 
 type permissionsOptions struct {
@@ -25,9 +27,13 @@ func permissionsCommand(inv *invocation) *cli.Command {
 		Name:  "permissions",
 		Usage: "print the least permissions that a plan or an apply needs",
 		Description: `For each provider in its native form, ready for its own tool: the least that
-this configuration needs, each line with its reason. An identity for plans can
-read no value and write nothing. No store is asked, so it works before the first
-token exists.`,
+this configuration needs over the state that is there, each line with its
+reason. An identity for plans can read no value and write nothing. No store is
+asked, so it works before the first token exists.
+
+What was removed or moved is in it until an apply has seen to it, so print it
+anew for such a change. Exit code 3 means that the state could not be read: then
+only what the configuration says is in it.`,
 		UsageText: `coffer permissions -phase plan
 coffer permissions -phase plan -provider vault | vault policy write ci-plan -
 coffer permissions -phase apply -json`,
@@ -84,37 +90,76 @@ func runPermissions(ctx context.Context, inv *invocation, opts permissionsOption
 	if err != nil {
 		return err
 	}
-	w, err := inv.openForPermissions(ctx, phase)
+	w, told, err := inv.openForPermissions(ctx, phase)
 	if err != nil {
 		return err
 	}
-	if opts.provider != "" && w.stores[opts.provider] == nil {
+	if opts.provider != "" && w.stores[opts.provider] == nil && (opts.provider != backendName || w.kept.backend == nil) {
 		return noProvider(opts.provider, w.stores)
 	}
 	doc := permissionsDocument{FormatVersion: 1, Phase: phase, Providers: []providerPermissions{}}
+	for _, p := range w.backendPermissions(phase) {
+		if opts.provider == "" || opts.provider == backendName && p.Provider == backendName {
+			doc.Providers = append(doc.Providers, p)
+		}
+	}
 	for _, ref := range w.stores.Refs() {
 		if opts.provider == "" || opts.provider == ref {
 			doc.Providers = append(doc.Providers, w.permissionsOf(ref, phase))
 		}
 	}
-	if inv.json {
+	switch {
+	case inv.json:
 		doc.Diagnostics = inv.planWarnings()
-		return inv.printJSON(doc)
-	}
-	if opts.provider != "" && doc.Providers[0].Document == "" {
+		err = inv.printJSON(doc)
+	case opts.provider != "" && doc.Providers[0].Document == "":
 		return errors.New(doc.Providers[0].Note)
+	default:
+		err = inv.showPermissions(doc)
 	}
-	return inv.showPermissions(doc)
+	if err == nil && !told {
+		return outcome(ExitUnknown)
+	}
+	return err
 }
 
-// openForPermissions opens a workspace in which nobody was asked anything.
-func (inv *invocation) openForPermissions(ctx context.Context, phase providers.Phase) (*workspace, error) {
-	w, list, err := inv.openUnconnected(ctx, opening{phase: phase})
+// openForPermissions opens a workspace in which nobody was asked anything. A
+// state that cannot be read is taken for an empty one, and told is false.
+func (inv *invocation) openForPermissions(ctx context.Context, phase providers.Phase) (w *workspace, told bool, err error) {
+	if w, err = inv.openStateless(ctx, phase); err != nil {
+		return nil, false, err
+	}
+	list, err := w.openProviders(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	told = true
+	if err := w.loadState(ctx, ""); err != nil {
+		if ctx.Err() != nil {
+			return nil, false, err
+		}
+		told = false
+		project := w.cfg.Settings.Project
+		w.snapshot = state.New(project, state.Lineage(project))
+		inv.note("the state cannot be read, so what it has and the configuration does not is not in these permissions", err.Error())
 	}
 	w.stores = w.unconnected(list)
-	return w, w.desire()
+	unplaced := planner.Unplaced(w.snapshot, w.stores)
+	for _, identity := range sorted(unplaced) {
+		inv.note(fmt.Sprintf("the state has %s on %s, which it knows no provider block for: what that needs is not in these permissions", entries(unplaced[identity]), identity),
+			"Run `coffer doctor`, which asks the providers who they are and what they need.")
+	}
+	return w, told, w.desire()
+}
+
+// note warns of what a result lacks: on stderr, and with -json in the document
+// too.
+func (inv *invocation) note(summary, detail string) {
+	list := hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: summary, Detail: detail}}
+	inv.warn(list, nil)
+	if inv.json {
+		inv.printDiagnostics(list, nil)
+	}
 }
 
 func noProvider(ref string, stores planner.Stores) error {
@@ -123,7 +168,7 @@ func noProvider(ref string, stores planner.Stores) error {
 
 func (w *workspace) permissionsOf(ref string, phase providers.Phase) providerPermissions {
 	out := providerPermissions{Provider: ref}
-	list, document, ok := w.stores[ref].Permissions(planner.PermissionRequest(w.desired, ref, phase))
+	list, document, ok := w.stores[ref].Permissions(planner.PermissionRequest(w.desired, w.snapshot, w.stores, ref, phase))
 	if !ok {
 		out.Note = ref + " has no permissions to write down: " + w.accessNote(ref)
 		return out

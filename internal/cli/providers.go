@@ -4,6 +4,7 @@ import (
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/sops"
 	"github.com/cofferhq/coffer/providers/vault"
+	"github.com/cofferhq/coffer/state/remote"
 )
 
 // registry is the one list of drivers. A new provider is a line here.
@@ -22,6 +23,8 @@ type Seams struct {
 	At func(point string) error
 	// Registry replaces the list of drivers.
 	Registry *providers.Registry
+	// Backends replaces the list of remote backends.
+	Backends map[string]func() remote.Backend
 }
 
 func (inv *invocation) registry() *providers.Registry {

@@ -33,7 +33,7 @@ coffer show coffer.state.json.3.backup`,
 
 func runShow(ctx context.Context, inv *invocation, file string) error {
 	if file == "" {
-		backend, err := inv.backend()
+		backend, err := inv.backend(ctx)
 		if err != nil {
 			return err
 		}

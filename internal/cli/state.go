@@ -11,6 +11,7 @@ import (
 
 	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/lang/addr"
+	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/state"
 )
 
@@ -30,6 +31,8 @@ coffer state mv app.shop app.checkout`,
 			stateRebuildCommand(inv),
 			stateRepinCommand(inv),
 			stateUnlockCommand(inv),
+			stateMigrateCommand(inv),
+			stateHistoryCommand(inv),
 			statePullCommand(inv),
 			statePushCommand(inv),
 		},
@@ -61,11 +64,7 @@ func runStateList(ctx context.Context, inv *invocation, args []string) error {
 // entries returns what the state has below the given addresses, in order; all
 // of it without one. An address that has nothing is an error.
 func (inv *invocation) entries(ctx context.Context, args []string) ([]*state.Entry, error) {
-	wanted, err := addresses(args)
-	if err != nil {
-		return nil, err
-	}
-	backend, err := inv.backend()
+	backend, err := inv.backend(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +72,17 @@ func (inv *invocation) entries(ctx context.Context, args []string) ([]*state.Ent
 	if err != nil {
 		return nil, err
 	}
-	all := snapshot.Sorted()
+	return selectEntries(snapshot, args)
+}
+
+// selectEntries returns what s has below the given addresses, in order; all of
+// it without one.
+func selectEntries(s *state.Snapshot, args []string) ([]*state.Entry, error) {
+	wanted, err := addresses(args)
+	if err != nil {
+		return nil, err
+	}
+	all := s.Sorted()
 	for _, a := range wanted {
 		if !slices.ContainsFunc(all, func(e *state.Entry) bool { return a.Contains(e.Address) }) {
 			return nil, fmt.Errorf("nothing in the state has the address %s; coffer state list shows what there is", a)
@@ -85,19 +94,49 @@ func (inv *invocation) entries(ctx context.Context, args []string) ([]*state.Ent
 }
 
 func stateShowCommand(inv *invocation) *cli.Command {
+	var serial uint64
 	return &cli.Command{
 		Name:      "show",
-		Usage:     "print all that the state knows of something",
+		Usage:     "print all that the state knows of something, or knew",
 		ArgsUsage: "ADDRESS…",
+		Description: `With -serial it is an older content of the state, see coffer state history; all
+of it where no address is given.`,
 		UsageText: `coffer state show 'app.checkout.secret.db["production"]'
-coffer state show app.checkout -json`,
+coffer state show app.checkout -json
+coffer state show -serial 41`,
+		Flags: []cli.Flag{
+			&cli.Uint64Flag{Name: "serial", Usage: "show the state as it was at serial `N`", Destination: &serial},
+		},
 		Action: func(c *cli.Context) error {
-			if err := inv.arguments(c, 1, -1); err != nil {
+			least := 1
+			if c.IsSet("serial") {
+				least = 0
+			}
+			if err := inv.arguments(c, least, -1); err != nil {
 				return err
+			}
+			if c.IsSet("serial") {
+				return runStateShowAt(c.Context, inv, serial, c.Args().Slice())
 			}
 			return runStateShow(c.Context, inv, c.Args().Slice())
 		},
 	}
+}
+
+func runStateShowAt(ctx context.Context, inv *invocation, serial uint64, args []string) error {
+	backend, err := inv.backend(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := backend.At(ctx, serial)
+	if err != nil {
+		return err
+	}
+	entries, err := selectEntries(s, args)
+	if err != nil {
+		return err
+	}
+	return inv.showEntries(entries)
 }
 
 func runStateShow(ctx context.Context, inv *invocation, args []string) error {
@@ -105,6 +144,10 @@ func runStateShow(ctx context.Context, inv *invocation, args []string) error {
 	if err != nil {
 		return err
 	}
+	return inv.showEntries(entries)
+}
+
+func (inv *invocation) showEntries(entries []*state.Entry) error {
 	if inv.json {
 		return inv.document(func(w io.Writer) error { return render.EntriesJSON(w, entries) })
 	}
@@ -183,7 +226,7 @@ func runStateRm(ctx context.Context, inv *invocation, args []string) error {
 
 // edit changes the state and prints the addresses of what was changed.
 func (inv *invocation) edit(ctx context.Context, operation string, change func(*state.Snapshot) ([]*state.Entry, error)) error {
-	backend, err := inv.backend()
+	backend, err := inv.backend(ctx)
 	if err != nil {
 		return err
 	}
@@ -220,7 +263,7 @@ notices before its next write; the next apply finishes what it had begun.`,
 }
 
 func runStateUnlock(ctx context.Context, inv *invocation, id string) error {
-	backend, err := inv.backend()
+	backend, err := inv.backend(ctx)
 	if err != nil {
 		return err
 	}
@@ -254,7 +297,7 @@ func statePullCommand(inv *invocation) *cli.Command {
 }
 
 func runStatePull(ctx context.Context, inv *invocation) error {
-	backend, err := inv.backend()
+	backend, err := inv.backend(ctx)
 	if err != nil {
 		return err
 	}
@@ -287,7 +330,7 @@ coffer state push - < state.json`,
 }
 
 func runStatePush(ctx context.Context, inv *invocation, file string) (err error) {
-	cfg, _, err := inv.loadConfig()
+	w, err := inv.openStateless(ctx, providers.PhasePlan)
 	if err != nil {
 		return err
 	}
@@ -295,13 +338,12 @@ func runStatePush(ctx context.Context, inv *invocation, file string) (err error)
 	if err != nil {
 		return err
 	}
-	backend := inv.stateFile(inv.statePath(cfg.Settings.StatePath), cfg.Settings.Project)
-	session, err := inv.lock(ctx, backend, "state push")
+	session, err := inv.lock(ctx, w.backend, "state push")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Unlock(context.WithoutCancel(ctx))) }()
-	saved, err := state.Push(ctx, session, cfg.Settings.Project, data)
+	saved, err := state.Push(ctx, session, w.cfg.Settings.Project, data)
 	if err != nil {
 		return err
 	}

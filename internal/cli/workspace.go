@@ -33,7 +33,9 @@ type workspace struct {
 	inv      *invocation
 	cfg      *lang.Config
 	blocks   []decodedProvider
-	backend  *state.File
+	kept     keptState
+	backend  stateBackend
+	opened   []*providers.Provider
 	session  state.Session // nil without the lock
 	snapshot *state.Snapshot
 	stores   planner.Stores
@@ -45,6 +47,7 @@ type workspace struct {
 	patience time.Duration        // for a store that does not answer; 0 is that of the providers
 	reason   string               // why a person asked for this, for the audit log
 	leases   []planner.Diagnostic // last of the plan's: identities that end before its apply
+	newer    uint64               // the serial that was seen of a state newer than this one; 0 is none
 }
 
 // opening says what a workspace is opened for.
@@ -95,7 +98,7 @@ func (inv *invocation) open(ctx context.Context, o opening) (*workspace, error) 
 // openUnconnected loads configuration and state and opens the providers, but
 // does not ask yet who they are.
 func (inv *invocation) openUnconnected(ctx context.Context, o opening) (*workspace, []*providers.Provider, error) {
-	w, err := inv.openStateless(o.phased())
+	w, err := inv.openStateless(ctx, o.phased())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +118,7 @@ func (inv *invocation) openUnconnected(ctx context.Context, o opening) (*workspa
 }
 
 // openStateless loads a workspace for what the configuration alone answers.
-func (inv *invocation) openStateless(phase providers.Phase) (*workspace, error) {
+func (inv *invocation) openStateless(ctx context.Context, phase providers.Phase) (*workspace, error) {
 	log, err := inv.logger()
 	if err != nil {
 		return nil, err
@@ -124,11 +127,31 @@ func (inv *invocation) openStateless(phase providers.Phase) (*workspace, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &workspace{
-		inv: inv, cfg: cfg, blocks: blocks, log: log, phase: phase,
-		backend: inv.stateFile(inv.statePath(cfg.Settings.StatePath), cfg.Settings.Project),
-		inputs:  inputs{dir: inv.dir(), vars: inv.Environ.Vars},
-	}, nil
+	w := &workspace{
+		inv: inv, cfg: cfg, blocks: blocks.providers, kept: blocks.state, log: log, phase: phase,
+		inputs: inputs{dir: inv.dir(), vars: inv.Environ.Vars},
+	}
+	w.backend, err = inv.openState(ctx, cfg, blocks.state, func(ref string) (*providers.Provider, error) { return w.provider(ctx, ref) })
+	return w, err
+}
+
+// provider opens one provider, once.
+func (w *workspace) provider(ctx context.Context, ref string) (*providers.Provider, error) {
+	for _, p := range w.opened {
+		if p.Ref() == ref {
+			return p, nil
+		}
+	}
+	for _, b := range w.blocks {
+		if b.block.Ref() == ref {
+			p, err := w.openProvider(ctx, b)
+			if err == nil {
+				w.opened = append(w.opened, p)
+			}
+			return p, err
+		}
+	}
+	return nil, fmt.Errorf("there is no provider %q", ref)
 }
 
 // unconnected makes stores of providers that nobody asked who they are: enough
@@ -166,7 +189,7 @@ func (inv *invocation) statePath(configured string) string {
 }
 
 func (inv *invocation) stateFile(path, project string) *state.File {
-	return state.OpenFile(path, state.FileOptions{Project: project, At: inv.Seams.At})
+	return state.OpenFile(path, state.FileOptions{Project: project, Moved: inv.moved, At: inv.Seams.At})
 }
 
 // fingerprintKey returns the key at hand; without one nothing is compared.
@@ -188,7 +211,7 @@ func (inv *invocation) fingerprintKey() (fingerprint.Key, error) {
 func (w *workspace) openProviders(ctx context.Context) ([]*providers.Provider, error) {
 	var list []*providers.Provider
 	for _, b := range w.blocks {
-		p, err := w.openProvider(ctx, b)
+		p, err := w.provider(ctx, b.block.Ref())
 		if err != nil {
 			return nil, err
 		}
@@ -247,6 +270,9 @@ func (w *workspace) connect(ctx context.Context, list []*providers.Provider) err
 	if err := w.check(diags); err != nil {
 		return err
 	}
+	if err := w.lookForNewer(ctx); err != nil {
+		return err
+	}
 	return w.desire()
 }
 
@@ -283,6 +309,7 @@ func (w *workspace) plan(ctx context.Context, refresh bool, opts planner.DiffOpt
 	plan := planner.Diff(w.desired, w.snapshot, live, w.stores, opts)
 	plan.ValuesRead = w.valuesRead()
 	plan.Diagnostics = append(w.inv.planWarnings(), plan.Diagnostics...)
+	w.keepWhatIsNewer(plan)
 	for i := range plan.Changes {
 		c := &plan.Changes[i]
 		c.Detail = w.hintApart(c.Detail, live, c.Location)
@@ -355,11 +382,11 @@ func (w *workspace) valuesRead() int {
 
 // backend returns the state of the configuration. With -state it needs no
 // configuration that can be read; without it, a guess would be dangerous.
-func (inv *invocation) backend() (*state.File, error) {
-	cfg, _, err := inv.loadConfig()
+func (inv *invocation) backend(ctx context.Context) (stateBackend, error) {
+	w, err := inv.openStateless(ctx, providers.PhasePlan)
 	switch {
 	case err == nil:
-		return inv.stateFile(inv.statePath(cfg.Settings.StatePath), cfg.Settings.Project), nil
+		return w.backend, nil
 	case inv.state != "":
 		return inv.stateFile(inv.statePath(""), ""), nil
 	}

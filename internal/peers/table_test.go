@@ -39,4 +39,9 @@ func table(rows []row) string {
 	return b.String()
 }
 
+// ratio is how many times as long a takes as b.
+func ratio(a, b row) string {
+	return fmt.Sprintf("%.2f", float64(median(a.wall))/float64(median(b.wall)))
+}
+
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }
