@@ -163,7 +163,7 @@ func (d *doctor) examine(ctx context.Context, store *planner.Store, usable bool)
 	}
 	var needed []providers.Permission
 	if usable {
-		needed, _, _ = store.Permissions(planner.PermissionRequest(d.w.desired, d.recorded(), d.w.stores, store.Ref(), d.w.phase))
+		needed, _, _ = store.Permissions(d.w.permissionRequest(d.recorded(), store.Ref(), d.w.phase))
 	}
 	for _, f := range store.Examine(ctx, needed) {
 		if store.Err != nil && len(c.Findings) > 0 && strings.HasSuffix(c.Findings[0].Text, f.Text) {

@@ -14,6 +14,7 @@ import (
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/state"
+	"github.com/cofferhq/coffer/state/remote"
 )
 
 type permissionsOptions struct {
@@ -166,9 +167,19 @@ func noProvider(ref string, stores planner.Stores) error {
 	return fmt.Errorf("the configuration has no provider %q; it has %s", ref, strings.Join(stores.Refs(), ", "))
 }
 
+// permissionRequest is what a provider is asked to allow, the mark of a shared
+// state included.
+func (w *workspace) permissionRequest(s *state.Snapshot, ref string, phase providers.Phase) providers.PermissionRequest {
+	req := planner.PermissionRequest(w.desired, s, w.stores, ref, phase)
+	if _, shared := w.backend.(*remote.Store); shared && w.watermarked() == ref {
+		req.Watermark = w.cfg.Settings.Project
+	}
+	return req
+}
+
 func (w *workspace) permissionsOf(ref string, phase providers.Phase) providerPermissions {
 	out := providerPermissions{Provider: ref}
-	list, document, ok := w.stores[ref].Permissions(planner.PermissionRequest(w.desired, w.snapshot, w.stores, ref, phase))
+	list, document, ok := w.stores[ref].Permissions(w.permissionRequest(w.snapshot, ref, phase))
 	if !ok {
 		out.Note = ref + " has no permissions to write down: " + w.accessNote(ref)
 		return out

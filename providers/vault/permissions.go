@@ -25,6 +25,7 @@ const (
 	whyGone     = "deletes what the configuration has no more"
 	whyLetGo    = "takes our mark off what the configuration lets go of"
 	whyEmpty    = "a mount is removed only when it is empty"
+	whySerial   = "the highest serial of the shared state, so that a restored one is noticed"
 	whyToken    = "what the policy default gives as well"
 )
 
@@ -70,6 +71,9 @@ func (d *Driver) gather(req providers.PermissionRequest, f folding) needs {
 		for _, use := range req.Secrets {
 			d.usePermissions(n, use, f)
 		}
+	}
+	if req.Watermark != "" {
+		d.watermarkPermissions(n, req)
 	}
 	for _, ref := range req.Objects {
 		d.objectPermissions(n, ref, req.Phase == providers.PhaseApply)

@@ -53,3 +53,11 @@ func (d *Driver) SetWatermark(ctx context.Context, project string, serial uint64
 	body := map[string]any{"custom_metadata": map[string]string{keySerial: strconv.FormatUint(serial, 10)}}
 	return d.client.do(ctx, request{method: http.MethodPost, path: d.api("metadata", d.watermarkPath(project)), body: body})
 }
+
+func (d *Driver) watermarkPermissions(n needs, req providers.PermissionRequest) {
+	path := d.api("metadata", d.watermarkPath(req.Watermark))
+	n.add(path, whySerial, "read")
+	if req.Phase == providers.PhaseApply {
+		n.add(path, whySerial, "create", "update")
+	}
+}

@@ -13,28 +13,23 @@ import (
 	"github.com/cofferhq/coffer/state/statetest/servers"
 )
 
-// onAzurite opens a state in a container of a new server; address may be that
-// of something in front of it, "" for nothing.
-func onAzurite(t testing.TB, s servers.Blobs, address string) func() remote.Blobs {
+// onAzurite opens a state in a container of s, which is found at an address.
+func onAzurite(t testing.TB, s servers.Blobs, address string) remote.Blobs {
 	t.Helper()
-	at := func(address string) remote.Blobs {
-		b, err := (&Config{Account: s.Account, Endpoint: address, Container: "states", Key: "team/coffer"}).Open(t.Context(), remote.Env{
-			Getenv: func(name string) string { return map[string]string{"AZURE_STORAGE_KEY": s.Key}[name] }, Now: time.Now, UserAgent: "coffer/test",
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+	b, err := (&Config{Account: s.Account, Endpoint: address, Container: "states", Key: "team/coffer"}).Open(t.Context(), remote.Env{
+		Getenv: func(name string) string { return map[string]string{"AZURE_STORAGE_KEY": s.Key}[name] }, Now: time.Now, UserAgent: "coffer/test",
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return func() remote.Blobs { return at(address) }
+	return b
 }
 
 // Two runs want the state at once, again and again.
 func TestRace(t *testing.T) {
 	s := servers.Azurite(t)
-	open := onAzurite(t, s, s.URL)
-	makeContainer(t, open())
-	statetest.Race(t, func() state.Store {
-		return remote.New(open(), remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
+	makeContainer(t, onAzurite(t, s, s.URL))
+	statetest.Race(t, func(t testing.TB) state.Store {
+		return remote.New(onAzurite(t, s, s.URL), remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
 	}, 200)
 }

@@ -16,7 +16,7 @@ import (
 func TestRace(t *testing.T) {
 	e := start(t)
 	c := e.state(t, false)
-	statetest.Race(t, func() state.Store {
+	statetest.Race(t, func(testing.TB) state.Store {
 		return remote.New(open(t, c, e.env()), remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
 	}, 200)
 }

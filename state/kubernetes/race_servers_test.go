@@ -17,7 +17,7 @@ import (
 func TestRace(t *testing.T) {
 	r := &real{Cluster: servers.Kube(t)}
 	open := r.permitted(t, r.namespace(), true, nil)
-	statetest.Race(t, func() state.Store {
+	statetest.Race(t, func(testing.TB) state.Store {
 		return remote.New(open(), remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
 	}, 200)
 }

@@ -259,7 +259,7 @@ func leaseOnTheServer(t *testing.T, r *real) {
 	}
 	held := map[string]any{"lease": 1, "lock": statetest.Who("apply"), "heartbeat": time.Date(2026, 11, 24, 6, 51, 30, 123456789, time.UTC), "seconds": 60}
 	path := "/apis/coordination.k8s.io/v1/namespaces/" + namespace + "/leases/shop.lock"
-	tag := put(t, open(), remote.LockBlob, lock(held), "")
+	put(t, open(), remote.LockBlob, lock(held), "")
 	spec := r.Must("GET", path, nil)["spec"].(map[string]any)
 	if spec["holderIdentity"] != "alice@laptop (apply, pid 4242)" || spec["leaseDurationSeconds"] != 60.0 ||
 		spec["acquireTime"] != "2026-11-24T06:50:00.000000Z" || spec["renewTime"] != "2026-11-24T06:51:30.123456Z" {
@@ -281,7 +281,7 @@ func leaseOnTheServer(t *testing.T, r *real) {
 		t.Errorf("a label makes the lock %s old, %v", got.Age, err)
 	}
 	held["released"] = true
-	tag = put(t, open(), remote.LockBlob, lock(held), got.Tag)
+	tag := put(t, open(), remote.LockBlob, lock(held), got.Tag)
 	got, err = open().Get(t.Context(), remote.LockBlob)
 	if err != nil || got.Age < 0 || got.Age > time.Second {
 		t.Errorf("just written, and %s old, %v", got.Age, err)

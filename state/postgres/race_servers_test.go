@@ -16,7 +16,7 @@ import (
 func TestRace(t *testing.T) {
 	s := startServer(t)
 	_, c := s.place()
-	statetest.Race(t, func() state.Store {
+	statetest.Race(t, func(t testing.TB) state.Store {
 		return remote.New(open(t, c), remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
 	}, 200)
 }

@@ -21,7 +21,7 @@ func TestStoreInMemory(t *testing.T) {
 
 func TestRaceInMemory(t *testing.T) {
 	m := &statetest.Memory{Now: time.Now}
-	statetest.Race(t, func() state.Store {
+	statetest.Race(t, func(testing.TB) state.Store {
 		return remote.New(m, remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
 	}, 50)
 }
