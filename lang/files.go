@@ -72,6 +72,9 @@ func (l *loader) sourceNames() ([]string, error) {
 // isVarFile keeps a file of variables that lies beside the configuration from
 // being read as a part of it.
 func (l *loader) isVarFile(name string) bool {
+	if len(l.opts.VarFiles) == 0 {
+		return false
+	}
 	info, err := l.root.Stat(name)
 	if err != nil {
 		return false

@@ -41,7 +41,7 @@ func TestConfigurationsOfThePages(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, diags := lang.Load(dir, lang.Options{ProviderTypes: []string{"sops", "vault"}, Version: "0.1.0"}); diags.HasErrors() {
+			if _, diags := lang.Load(dir, lang.Options{ProviderTypes: []string{"sops", "vault"}, BackendTypes: []string{"s3", "gcs", "azblob", "kubernetes", "postgres"}, Version: "0.1.0"}); diags.HasErrors() {
 				t.Errorf("%s line %d: %v\n%s", page, line, diags, whole)
 			}
 		}
