@@ -30,8 +30,10 @@ type history struct {
 	// free are the names whose value may be another one after the next apply:
 	// somebody edited and accepted it, it was lost, or a rotation was asked for.
 	free map[string]bool
-	// assumed are the templates that were adopted after a lost state: nobody
-	// knows of which values they were made until they are written again.
+	// assumed are the secrets that the plan said to be adopted as they stand after
+	// a lost state or an accepted version: nobody knows of which values their
+	// templates were made until they are written again, and, where the store hides
+	// names, which fields they have.
 	assumed map[string]bool
 }
 
