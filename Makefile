@@ -45,7 +45,7 @@ bench: build ## size and start time of the binary, then the benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m ./...
 
 bench-peers: build ## Coffer beside a bare HTTP client, against a real OpenBao
-	COFFER_TEST_BAO="$$(internal/tools/openbao/build.sh)" COFFER_TEST_BINARY=$(CURDIR)/build/coffer $(GO) test -tags $(TAGS),peers -count 1 -timeout 60m ./internal/peers
+	COFFER_TEST_BAO="$$(internal/tools/openbao/build.sh)" COFFER_TEST_BINARY=$(CURDIR)/build/coffer $(GO) test -tags $(TAGS),peers -v -count 1 -timeout 60m ./internal/peers
 
 soak: ## the long versions of the tests, for a night
 	$(SERVERS) $(GO) test -tags $(TAGS),servers,soak -timeout 0 ./...

@@ -208,15 +208,13 @@ func (inv *invocation) initProject(r *initReport, here initFound) error {
 	return nil
 }
 
-var notInName = regexp.MustCompile(`[^a-z0-9]+`)
-
 // projectName makes the first half of a project id of the folder's name.
 func projectName(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
-	name := notInName.ReplaceAllString(strings.ToLower(filepath.Base(abs)), "-")
+	name := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(filepath.Base(abs)), "-")
 	name = strings.TrimLeft(name, "-0123456789")
 	name = strings.TrimRight(name[:min(len(name), 40)], "-")
 	if name == "" {

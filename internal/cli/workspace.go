@@ -295,12 +295,12 @@ func (w *workspace) check(list []planner.Diagnostic) error {
 
 // plan looks at the stores and decides what apply would do.
 func (w *workspace) plan(ctx context.Context, refresh bool, opts planner.DiffOptions) (*planner.Plan, error) {
-	live := planner.Recorded(w.snapshot)
+	var live *planner.Live
 	var err error
-	if refresh {
-		if live, err = w.refresh(ctx); err != nil {
-			return nil, err
-		}
+	if !refresh {
+		live = planner.Recorded(w.snapshot)
+	} else if live, err = w.refresh(ctx); err != nil {
+		return nil, err
 	}
 	opts.Now = w.inv.Now()
 	if opts.Verified, err = w.compareAccepted(ctx, live, opts); err != nil {

@@ -164,7 +164,7 @@ func (d disk) walkInto(dir string, files *[]string) error {
 		return fileError(err)
 	}
 	for _, name := range names {
-		if !partPattern.MatchString(name) {
+		if !isPart(name) {
 			continue // hidden, or no path can name it
 		}
 		file := strings.TrimPrefix(dir+"/"+name, "/")

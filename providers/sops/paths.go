@@ -1,7 +1,6 @@
 package sops
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/cofferhq/coffer/lang/addr"
@@ -33,10 +32,31 @@ func formatOf(file string) format {
 	return formatYAML
 }
 
-var (
-	partPattern     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,127}$`)
-	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,254}$`)
-)
+// Checked without regular expressions, which are compiled at every start.
+
+// isPart reports whether s may be one part of a path: letters, digits and _,
+// behind the first also . @ + and -, at most 128 bytes.
+func isPart(s string) bool {
+	return 0 < len(s) && len(s) <= 128 && wordByte(s[0]) && all(s, func(c byte) bool { return wordByte(c) || strings.IndexByte(".@+-", c) >= 0 })
+}
+
+// isVariable reports whether s may be the name of an environment variable.
+func isVariable(s string) bool {
+	return 0 < len(s) && len(s) <= 255 && (s[0] < '0' || s[0] > '9') && all(s, wordByte)
+}
+
+func wordByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
+}
+
+func all(s string, ok func(byte) bool) bool {
+	for i := range len(s) {
+		if !ok(s[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 func invalid(format string, args ...any) *providers.Error {
 	return providers.Errorf(providers.Invalid, format, args...)
@@ -47,7 +67,7 @@ func invalid(format string, args ...any) *providers.Error {
 func locate(path string) (place, error) {
 	parts := strings.Split(path, "/")
 	for _, part := range parts {
-		if !partPattern.MatchString(part) {
+		if !isPart(part) {
 			return place{}, invalid("path %q: every part between slashes is 1 to 128 of A-Z a-z 0-9 . _ @ + - and starts with a letter, a digit or _", path)
 		}
 	}
@@ -82,7 +102,7 @@ func checkKey(path, key string) error {
 // checkField says why a field cannot have a name.
 func checkField(f format, name string) error {
 	if f == formatDotenv {
-		if !variablePattern.MatchString(name) {
+		if !isVariable(name) {
 			return invalid("%.80q cannot be the name of an environment variable: want A-Z a-z 0-9 and _, no digit first", name)
 		}
 		if strings.HasPrefix(name, dotenvPrefix) {
@@ -90,7 +110,7 @@ func checkField(f format, name string) error {
 		}
 		return nil
 	}
-	if !partPattern.MatchString(name) {
+	if !isPart(name) {
 		return invalid("the field %.80q: want 1 to 128 of A-Z a-z 0-9 . _ @ + -, a letter, a digit or _ first", name)
 	}
 	for _, suffix := range []string{base64Suffix, defaultUnencryptedSuffix} {
@@ -104,7 +124,7 @@ func checkField(f format, name string) error {
 // locateFile checks the path of a file.
 func locateFile(path string) error {
 	for part := range strings.SplitSeq(path, "/") {
-		if !partPattern.MatchString(part) {
+		if !isPart(part) {
 			return invalid("file %q: every part between slashes is 1 to 128 of A-Z a-z 0-9 . _ @ + - and starts with a letter, a digit or _", path)
 		}
 	}
