@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +84,7 @@ func (r request) signIn(failed *signInError) error {
 		}
 	}
 	if len(failed.errs) == 1 {
-		if cause, ok := network(failed.errs[0]); ok {
+		if cause, ok := remote.NetworkError(failed.errs[0]); ok {
 			return r.refused(remote.Unreachable, fmt.Errorf("%w: %w", failed.plain(), cause), "")
 		}
 	}
@@ -97,7 +96,7 @@ func (e *signInError) plain() error { return errors.New(e.Error()) }
 
 // unanswered is of a request without an answer.
 func (r request) unanswered(err error) error {
-	cause, known := network(err)
+	cause, known := remote.NetworkError(err)
 	op, isOp := errors.AsType[*net.OpError](cause)
 	_, isName := errors.AsType[*net.DNSError](cause)
 	_, isCertificate := errors.AsType[*tls.CertificateVerificationError](cause)
@@ -112,21 +111,6 @@ func (r request) unanswered(err error) error {
 		return r.refused(remote.Unreachable, cause, "")
 	}
 	return r.error(remote.Unreachable, cause, "")
-}
-
-// network returns what is below the words of the SDK and the client. It reports
-// whether that is an error of the network.
-func network(err error) (error, bool) {
-	if address, ok := errors.AsType[*url.Error](err); ok {
-		err = address.Err
-	}
-	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return certificate, true
-	}
-	if known, ok := errors.AsType[net.Error](err); ok {
-		return known, true
-	}
-	return nil, false
 }
 
 // answered is of a request that was refused.

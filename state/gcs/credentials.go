@@ -179,7 +179,7 @@ func (r request) noToken(err error) error {
 	case errors.Is(err, errNone):
 		return r.refused(remote.Denied, errNone, "name a file in credentials_file or GOOGLE_APPLICATION_CREDENTIALS, or sign in: `gcloud auth application-default login`")
 	case errors.As(err, &lost):
-		return r.refused(remote.Unreachable, fmt.Errorf("the credentials cannot be had: %w", network(lost.error)), "see that Google's sign-in can be reached")
+		return r.refused(remote.Unreachable, fmt.Errorf("the credentials cannot be had: %w", cause(lost.error)), "see that Google's sign-in can be reached")
 	case errors.As(err, &account):
 		return r.refused(codeOf(account.status), account, "grant roles/iam.serviceAccountTokenCreator on it to whoever runs this, and switch on the API iamcredentials.googleapis.com")
 	case errors.As(err, &refusal):

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/cofferhq/coffer/state/remote"
 )
@@ -44,7 +41,7 @@ func (r request) unanswered(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return r.error(remote.Unreachable, cause, "")
 	}
-	err = network(err)
+	err = cause(err)
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
 	switch {
@@ -58,22 +55,10 @@ func (r request) unanswered(ctx context.Context, err error) error {
 	return r.error(remote.Unreachable, err, "")
 }
 
-// network returns what is below the client's words, which hold addresses whole
-// and may quote the answer.
-func network(err error) error {
-	var address *url.Error
-	if errors.As(err, &address) {
-		err = address.Err
-	}
-	var known net.Error
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &known):
+// cause is the error of the network, or one that says nothing of the answer.
+func cause(err error) error {
+	if known, ok := remote.NetworkError(err); ok {
 		return known
-	case errors.As(err, &certificate):
-		return certificate
-	case errors.Is(err, http.ErrSchemeMismatch):
-		return http.ErrSchemeMismatch
 	}
 	return errors.New("the connection ended, or the answer cannot be read")
 }
@@ -124,7 +109,7 @@ func (r request) answered(resp *http.Response, body []byte) error {
 	s := parseSaid(resp.Header, body)
 	err := r.judged(resp.StatusCode, s)
 	if e, ok := err.(*remote.Error); ok {
-		e.After = retryAfter(resp.Header, r.blobs.now)
+		e.After = remote.RetryAfter(resp.Header, r.blobs.now)
 	}
 	return err
 }
@@ -182,22 +167,4 @@ func (r request) grant() string {
 		return "grant storage.objects.get and storage.objects.list on the bucket: without the second, a missing object looks like this"
 	}
 	return "grant storage.objects.list on the bucket"
-}
-
-// retryAfter is what the store asks for in seconds or as a time.
-func retryAfter(header http.Header, now func() time.Time) time.Duration {
-	text := header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 16); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	// Both times by the store's clock, where it tells its own.
-	from, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		from = now()
-	}
-	return max(at.Sub(from), 0)
 }

@@ -15,6 +15,12 @@ func (s *Store) get(ctx context.Context, name string) (Blob, error) {
 		b, err = s.b.Get(ctx, name)
 		return err
 	})
+	if errors.Is(err, ErrConflict) { // a gateway's answer: a read has no condition
+		err = &Error{
+			Code: Unreachable, Place: s.Path(), Op: "read the " + name, Unchanged: true,
+			Err: errors.New("the store answers as if it had been asked under a condition"), Hint: "see that no proxy stands in between",
+		}
+	}
 	return b, err
 }
 

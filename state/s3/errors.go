@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	smithy "github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -57,7 +55,7 @@ func (r request) ready(ctx context.Context) error {
 	}
 	// The SDK's texts may hold what a credential process printed.
 	var service smithy.APIError
-	failed, isNetwork := network(err)
+	failed, isNetwork := remote.NetworkError(err)
 	switch {
 	case errors.As(err, &service):
 		code, why := remote.Denied, fmt.Errorf("the credentials cannot be had: %s", word(service.ErrorCode()))
@@ -94,7 +92,7 @@ func (r request) failed(ctx context.Context, err error) error {
 	status, header := answer.HTTPResponse().StatusCode, answer.HTTPResponse().Header
 	e := r.answered(status, code, header)
 	if e, ok := e.(*remote.Error); ok {
-		e.After = retryAfter(header, r.blobs.now)
+		e.After = remote.RetryAfter(header, r.blobs.now)
 	}
 	return e
 }
@@ -102,7 +100,7 @@ func (r request) failed(ctx context.Context, err error) error {
 // unanswered is of a request without an answer, or with one that broke off or
 // cannot be read.
 func (r request) unanswered(err error) error {
-	failed, known := network(err)
+	failed, known := remote.NetworkError(err)
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
 	switch {
@@ -116,27 +114,6 @@ func (r request) unanswered(err error) error {
 		return r.refused(remote.Unreachable, failed, "")
 	}
 	return r.error(remote.Unreachable, failed, "")
-}
-
-// network returns what is below the SDK's and the client's words, which hold
-// addresses whole and may quote the answer. It reports whether that is an error
-// of the network.
-func network(err error) (error, bool) {
-	var address *url.Error
-	if errors.As(err, &address) {
-		err = address.Err
-	}
-	var known net.Error
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &known):
-		return known, true
-	case errors.As(err, &certificate):
-		return certificate, true
-	case errors.Is(err, http.ErrSchemeMismatch):
-		return http.ErrSchemeMismatch, true
-	}
-	return nil, false
 }
 
 // own reports whether an answer is the store's own: a gateway's has no code, and
@@ -218,22 +195,4 @@ func word(code string) string {
 		return "UnknownError"
 	}
 	return code
-}
-
-// retryAfter is what the store asks for in seconds or as a time.
-func retryAfter(header http.Header, now func() time.Time) time.Duration {
-	text := header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 16); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	// Both times by the store's clock, where it tells its own.
-	from, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		from = now()
-	}
-	return max(at.Sub(from), 0)
 }
