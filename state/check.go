@@ -196,6 +196,9 @@ func checkHeader(s *Snapshot) error {
 	if s.Project == "" || s.Lineage == "" {
 		return errors.New("a state names its project and lineage")
 	}
+	if s.Serial > MaxSerial {
+		return fmt.Errorf("the serial %d is higher than any that was ever counted to", s.Serial)
+	}
 	ok := utf8.ValidString(s.Project) && utf8.ValidString(s.Lineage)
 	for _, of := range []map[string]string{s.Providers, s.Incarnations} {
 		for ref, identity := range of {

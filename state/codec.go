@@ -15,6 +15,10 @@ const Version = 1
 // means that something in s could not be read back, and names it.
 func Encode(s *Snapshot) ([]byte, error) { return encodeV1(s) }
 
+// MaxSerial is the highest serial that is read or written: JSON readers of every
+// kind count up to it without error.
+const MaxSerial = 1<<53 - 1
+
 // EncodeNext returns the file of s with the serial of the next save.
 func (s *Snapshot) EncodeNext() ([]byte, error) {
 	next := *s

@@ -39,6 +39,7 @@ type journalLine struct {
 type journalSaved struct {
 	Serial uint64 `json:"serial"`
 	State  string `json:"state"`
+	By     string `json:"by,omitempty"` // the lock of whoever saved, on a shared state
 }
 
 // journalFile is a journal that was read.

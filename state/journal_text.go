@@ -65,11 +65,11 @@ func (j *Journal) Seal(by LockInfo) (*Journal, error) {
 }
 
 // Saved returns the journal with the note that data, a state of that serial, is
-// about to be put in place: once both are written, the journal has done its
-// work.
-func (j *Journal) Saved(serial uint64, data []byte) (*Journal, error) {
+// about to be put in place by the holder of a lock: once both are written, the
+// journal has done its work.
+func (j *Journal) Saved(serial uint64, data []byte, by string) (*Journal, error) {
 	next := &Journal{sum: j.sum, text: j.text}
-	return next, next.add(journalLine{Saved: &journalSaved{Serial: serial, State: digest(data)}})
+	return next, next.add(journalLine{Saved: &journalSaved{Serial: serial, State: digest(data), By: by}})
 }
 
 // Spend returns the journal with the note that all of it is in the state that

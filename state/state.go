@@ -92,8 +92,10 @@ type Snapshot struct {
 	// Holder names the process that holds the lock; only [Store.Read] sets it,
 	// and it is never saved.
 	Holder *LockInfo
-	// Replayed: the journal that an interrupted apply left is part of this
-	// snapshot and not yet of the saved state. It is never saved itself.
+	// Replayed: a save is worth it though nothing changes. The journal that an
+	// interrupted apply left is part of this snapshot and not yet of the saved
+	// state, or that is encrypted otherwise than it would be now. It is never saved
+	// itself.
 	Replayed bool
 }
 

@@ -215,6 +215,8 @@ type transitKey struct {
 
 func (k *transitKey) Method() string { return "vault_transit" }
 
+func (k *transitKey) ID() string { return k.name }
+
 func (k *transitKey) Wrap(ctx context.Context, key []byte) (string, error) {
 	p, err := k.provider()
 	if err != nil {

@@ -266,7 +266,7 @@ func TestNoAnswer(t *testing.T) {
 	hang := make(chan bool)
 	t.Cleanup(func() { close(hang) })
 	c.intercept(func(http.ResponseWriter, *http.Request) bool { <-hang; return true })
-	b.http.Timeout = 50 * time.Millisecond
+	b.HTTP.Timeout = 50 * time.Millisecond
 	_, err := b.Put(t.Context(), remote.StateBlob, []byte("2"), tag)
 	if e := wantError(t, err, remote.Unreachable, "no answer within"); e.Unchanged {
 		t.Error("a write that may have landed is called undone")

@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/cofferhq/coffer/internal/kube"
 	"github.com/cofferhq/coffer/state/remote"
 )
 
@@ -30,42 +31,28 @@ const (
 	manager = "coffer"
 )
 
-// client makes requests for one state. It has no rate limit of its own: the API
-// server's priority and fairness says when it is too much.
+// client makes requests for one state.
 type client struct {
-	http      *http.Client
-	base      *url.URL
+	*kube.Client
 	namespace string
 	name      string // of the state
 	place     string
-	plugin    string // the kubeconfig's credential plugin, "" for none
 }
 
 func newClient(cluster *rest.Config, namespace, name, agent string) (*client, error) {
-	c := &client{namespace: namespace, name: name, place: "kubernetes://" + namespace + "/" + name}
-	base, _, err := rest.DefaultServerUrlFor(cluster)
-	if err != nil || base.Host == "" {
-		return nil, invalid(c.place, errors.New("the server of the kubeconfig's cluster is no address"), "")
+	place := "kubernetes://" + namespace + "/" + name
+	if base, err := kube.Address(cluster); err == nil {
+		place = "kubernetes://" + base.Host + strings.TrimSuffix(base.Path, "/") + "/" + namespace + "/" + name
 	}
-	base.User, base.RawQuery, base.Fragment = nil, "", ""
-	c.base = base
-	c.place = "kubernetes://" + base.Host + strings.TrimSuffix(base.Path, "/") + "/" + namespace + "/" + name
-	if cluster.ExecProvider != nil {
-		c.plugin = cluster.ExecProvider.Command
-	}
-	cluster.UserAgent = agent
-	transport, err := rest.TransportFor(cluster)
+	sender, err := kube.NewClient(cluster, agent, callTimeout)
 	if err != nil {
-		return nil, invalid(c.place, errors.New("the credentials or certificates of the kubeconfig's user or cluster cannot be used"),
-			"see that the files it names are there and are PEM, and that its user has no auth-provider, which is history: use a credential plugin (exec)")
+		hint := ""
+		if errors.Is(err, kube.ErrCredentials) {
+			hint = kube.HintCredentials
+		}
+		return nil, invalid(place, err, hint)
 	}
-	c.http = &http.Client{
-		Transport: transport,
-		Timeout:   callTimeout,
-		// Credentials go nowhere but to the server of the configuration.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return c, nil
+	return &client{Client: sender, namespace: namespace, name: name, place: place}, nil
 }
 
 // request is one call of the API.
@@ -111,7 +98,7 @@ func (c *client) call(ctx context.Context, r request, into any) (http.Header, er
 	if err != nil {
 		return nil, c.fail(r, &remote.Error{Code: remote.Invalid, Unchanged: true, Err: errors.New("no request can be made of it")})
 	}
-	resp, err := c.send(req)
+	resp, err := c.Send(req)
 	if err != nil {
 		return nil, c.fail(r, c.unanswered(ctx, err))
 	}
@@ -143,7 +130,7 @@ func (c *client) request(ctx context.Context, r request) (*http.Request, error) 
 	if r.verb != create && r.verb != list {
 		segments = append(segments, r.name)
 	}
-	u := c.base.JoinPath(segments...)
+	u := c.Base.JoinPath(segments...)
 	query := url.Values{}
 	for key, values := range r.query {
 		query[key] = values
@@ -188,34 +175,6 @@ func (c *client) delete(ctx context.Context, r request) error {
 		return c.fail(r, strange(http.StatusOK))
 	}
 	return err
-}
-
-// send sends a request. A credential plugin knows no context, so it is left
-// behind when ctx ends.
-func (c *client) send(req *http.Request) (*http.Response, error) {
-	if c.plugin == "" {
-		return c.http.Do(req)
-	}
-	type outcome struct {
-		resp *http.Response
-		err  error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		resp, err := c.http.Do(req)
-		done <- outcome{resp, err}
-	}()
-	select {
-	case o := <-done:
-		return o.resp, o.err
-	case <-req.Context().Done():
-		go func() {
-			if o := <-done; o.err == nil {
-				o.resp.Body.Close()
-			}
-		}()
-		return nil, req.Context().Err()
-	}
 }
 
 // fail completes an error.

@@ -2,15 +2,10 @@ package kubernetes
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -148,79 +143,10 @@ func retryAfter(h http.Header, s status) time.Duration {
 
 // unanswered is the error of a request without a whole answer.
 func (c *client) unanswered(ctx context.Context, err error) *remote.Error {
-	if ctx.Err() != nil {
-		return &remote.Error{Code: remote.Unreachable, Err: ctx.Err()}
-	}
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		err = outer.Err
-	}
-	if text := err.Error(); c.plugin != "" && strings.HasPrefix(text, "getting credentials: ") {
-		return c.pluginFailed(text)
-	}
-	if e := untrusted(err); e != nil {
-		return e
-	}
-	e := &remote.Error{Code: remote.Unreachable, Err: errors.New("no answer that is HTTP")}
-	var op *net.OpError
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.As(err, &op):
-		e.Err, e.Unchanged = op, op.Op == "dial"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		e.Err = fmt.Errorf("no answer within %s", callTimeout)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		e.Err = errors.New("the connection broke off")
-	}
-	e.Hint = "is the API server at " + c.base.Host + " up, and reachable from here?"
-	return e
-}
-
-// pluginFailed says what a credential plugin came to. What it wrote to stderr
-// is on the terminal already; its stdout is a credential and is not quoted.
-func (c *client) pluginFailed(text string) *remote.Error {
-	e := &remote.Error{Code: remote.Denied, Unchanged: true, Hint: "run `kubectl auth whoami` with the same kubeconfig and look at what it says"}
-	switch {
-	case strings.Contains(text, "not found"):
-		e.Err = fmt.Errorf("the kubeconfig's credential plugin %q is not installed", c.plugin)
-		e.Hint = "install it, or put it onto the PATH"
-	case strings.Contains(text, "failed with exit code"):
-		e.Err = fmt.Errorf("the kubeconfig's credential plugin %q failed", c.plugin)
-	case strings.Contains(text, "interactive"), strings.Contains(text, "standard input"):
-		e.Err = fmt.Errorf("the kubeconfig's credential plugin %q needs a terminal", c.plugin)
-		e.Hint = "run where there is one, or use another user of the kubeconfig"
-	default:
-		e.Err = fmt.Errorf("the kubeconfig's credential plugin %q gave no credentials", c.plugin)
-	}
-	return e
-}
-
-// untrusted returns an error for a connection that TLS refused before anything
-// was sent, nil for any other.
-func untrusted(err error) *remote.Error {
-	var alert tls.AlertError
-	var record tls.RecordHeaderError
-	e := &remote.Error{Code: remote.Unreachable, Unchanged: true}
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, name := errors.AsType[x509.HostnameError](err)
-	_, certificate := errors.AsType[x509.CertificateInvalidError](err)
-	switch {
-	case authority:
-		e.Err = errors.New("the server's certificate is signed by nobody that the kubeconfig trusts")
-		e.Hint = "look at certificate-authority of its cluster"
-	case name:
-		e.Err = errors.New("the server's certificate is for another name")
-		e.Hint = "look at server and tls-server-name of its cluster"
-	case certificate:
-		e.Err = errors.New("the server's certificate is not valid")
-		e.Hint = "renew it, or set the clock of this machine right"
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		e.Err = errors.New("the server does not speak TLS")
-		e.Hint = "look at server of the kubeconfig's cluster"
-	case errors.As(err, &alert):
-		e.Err = fmt.Errorf("the server refuses the connection: %w", alert)
-		e.Hint = "look at the client certificate of the kubeconfig's user"
-	default:
-		return nil
+	f := c.Unanswered(ctx, err)
+	e := &remote.Error{Code: remote.Unreachable, Unchanged: f.Unsent, Err: f.Err, Hint: f.Hint}
+	if f.SignIn {
+		e.Code = remote.Denied
 	}
 	return e
 }

@@ -6,9 +6,7 @@
 // checks together with the write. A Secret holds a mebibyte: what is larger lies
 // in several, see parts.go.
 //
-// client-go finds the cluster and the credentials, and makes the transport;
-// requests are plain REST on top of it, since its clients link a scheme of every
-// type there is.
+// Package kube finds the cluster and signs in; requests are plain REST.
 //
 // Read [Config] first, then blobs. The package knows nothing of a state: see
 // package remote for what it must promise.
@@ -18,6 +16,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/cofferhq/coffer/internal/kube"
 	"github.com/cofferhq/coffer/state/remote"
 )
 
@@ -34,6 +33,9 @@ type Config struct {
 }
 
 var _ remote.Backend = (*Config)(nil)
+
+// serviceAccountDir is where a pod finds its token.
+const serviceAccountDir = kube.ServiceAccountDir
 
 // maxName leaves room in a label's value, and in a name for what follows it.
 const maxName = 63
@@ -52,7 +54,8 @@ func (c *Config) open(env remote.Env, serviceAccount string) (*blobs, error) {
 				fmt.Sprintf("write at most %d lower-case letters, digits and '-', with a letter or digit at both ends", maxName))
 		}
 	}
-	cluster, err := c.cluster(env, serviceAccount)
+	choice := kube.Choice{Kubeconfig: c.Kubeconfig, Context: c.Context}
+	cluster, err := choice.Cluster(kube.Env{Dir: env.Dir, Getenv: env.Getenv, ServiceAccount: serviceAccount})
 	if err != nil {
 		return nil, invalid(place, err, "")
 	}

@@ -204,3 +204,20 @@ func TestARestoredState(t *testing.T) {
 		}
 	})
 }
+
+// A gateway that answers a read with a conflict is told from a lost race.
+func TestAReadHasNoConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := seeded(t)
+		m.Fault = func(c statetest.Call, _ bool) error {
+			if c.Op == "get" {
+				return remote.ErrConflict
+			}
+			return nil
+		}
+		err := apply(t.Context(), m).err
+		if e, ok := errors.AsType[*remote.Error](err); !ok || e.Place != "memory" || e.Hint == "" {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -72,7 +72,7 @@ func (s *Store) each(ctx context.Context, visit func(state.Past, *state.Snapshot
 		if err != nil {
 			return fmt.Errorf("version %s: %w", v.ID, err)
 		}
-		snapshot, err := state.Decode(plain)
+		snapshot, err := state.Decode(plain.Plain)
 		if err != nil {
 			return fmt.Errorf("%s, version %s: %w", s.Path(), v.ID, err)
 		}

@@ -21,10 +21,15 @@ type lease struct {
 	Heartbeat time.Time `json:"heartbeat"`
 	Seconds   int       `json:"seconds"` // without a heartbeat until it runs out
 	Released  bool      `json:"released,omitempty"`
-	// BrokenBy took it away from its holder.
+	// Gripped: the holder also has the grip of the store, see [Gripper].
+	Gripped bool `json:"gripped,omitempty"`
+	// BrokenBy took it away from its holder, who has the grip of the store, if it
+	// has one, until somebody else holds both: see [Store.grip].
 	BrokenBy *state.LockInfo `json:"broken_by,omitempty"`
 	// Nonce makes every lease another content: finding it tells who wrote it.
 	Nonce []byte `json:"nonce"`
+
+	damaged bool // what lies there is no lease
 
 	tag string        // of the blob; "" where there is none
 	age time.Duration // by the store's clock; negative is unknown
@@ -40,6 +45,16 @@ const (
 
 // lease reads the lock; one that was never taken is a released one.
 func (s *Store) lease(ctx context.Context) (*lease, error) {
+	l, err := s.look(ctx)
+	if err == nil && l.damaged {
+		err = fmt.Errorf("%s: the lock there is none that this coffer knows: was it written by a newer one, or by hand? "+
+			"Where no run is at work: coffer state unlock damaged", s.Path())
+	}
+	return l, err
+}
+
+// look reads the lock as lease does, also a damaged one.
+func (s *Store) look(ctx context.Context) (*lease, error) {
 	b, err := s.get(ctx, LockBlob)
 	if errors.Is(err, ErrNotFound) {
 		return &lease{Released: true}, nil
@@ -49,8 +64,7 @@ func (s *Store) lease(ctx context.Context) (*lease, error) {
 	}
 	l := &lease{}
 	if err := json.Unmarshal(b.Data, l); err != nil || l.Format != leaseFormat {
-		return nil, fmt.Errorf("%s: the lock there is none that this coffer knows: was it written by a newer one, or by hand? "+
-			"Where no run is at work, remove it there", s.Path())
+		l = &lease{damaged: true}
 	}
 	l.tag, l.age = b.Tag, b.Age
 	return l, nil
@@ -68,7 +82,7 @@ func (l *lease) until(now time.Time) time.Duration {
 // holder returns who holds the lock, nil where nobody does or its lease has
 // run out.
 func (l *lease) holder(now time.Time) *state.LockInfo {
-	if l.Released || l.until(now) <= 0 {
+	if l.Released || l.damaged || l.until(now) <= 0 {
 		return nil
 	}
 	return &l.Lock

@@ -51,47 +51,94 @@ func (s *Store) tryLock(ctx context.Context, who state.LockInfo) (_ state.Sessio
 			grip.Release()
 		}
 	}()
-	for {
+	for attempt := 1; ; attempt++ {
 		l, err := s.lease(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if h := l.holder(s.o.Now()); h != nil && grip == nil {
-			return nil, &state.LockedError{Holder: *h, Until: s.o.Now().Add(l.until(s.o.Now()))}
+		if err := s.held(l, grip); err != nil {
+			return nil, err
 		}
 		asked := s.o.Now()
-		tag, err := s.putLease(ctx, lease{Lock: who, Seconds: int(s.o.Lease / time.Second), tag: l.tag})
-		if errors.Is(err, ErrConflict) {
+		tag, err := s.putLease(ctx, lease{Lock: who, Gripped: grip != nil, Seconds: s.seconds(), tag: l.tag})
+		if errors.Is(err, ErrConflict) && attempt < quickTries {
 			continue // somebody was faster: look who
+		}
+		if errors.Is(err, ErrConflict) {
+			return nil, s.contended(ctx, l)
 		}
 		if err != nil {
 			return nil, err
 		}
-		session := s.newSession(ctx, who, tag, asked, grip)
-		if !l.Released { // whoever had it may still be at work
-			if err := session.fence(ctx); err != nil {
-				return nil, errors.Join(err, session.Unlock(ctx))
-			}
-		}
-		return session, nil
+		return s.begin(ctx, who, tag, asked, grip, l.Released)
 	}
 }
 
-// grip takes the grip of a store that has one.
+// quickTries is how often a lock that changes hands is asked for without a pause.
+const quickTries = 3
+
+// held says who holds the lock; nil is nobody. Whoever took it with a grip is
+// gone once the grip is ours. And while somebody else has that grip, a lease that
+// ran out or was released by its last holder is not free: a run begins, or hangs.
+// Only the lease of one that went on without it (its lock was broken) decides
+// alone.
+func (s *Store) held(l *lease, grip Grip) error {
+	now := s.o.Now()
+	_, grips := s.b.(Gripper)
+	h := l.holder(now)
+	switch {
+	case grip != nil && l.Gripped:
+		return nil
+	case h != nil:
+		return &state.LockedError{Holder: *h, Until: now.Add(l.until(now))}
+	case !grips || grip != nil || !l.Gripped:
+		return nil
+	case l.Released:
+		return &state.LockedError{}
+	}
+	return &state.LockedError{Holder: l.Lock}
+}
+
+// contended is the error where the lock was free and could not be taken.
+func (s *Store) contended(ctx context.Context, seen *lease) error {
+	l, err := s.lease(ctx)
+	if err != nil {
+		return err
+	}
+	if l.tag == seen.tag {
+		return &Error{
+			Code: Invalid, Place: s.Path(), Op: "lock", Unchanged: true,
+			Err:  errors.New("the store refuses to replace the lock, though nobody changed it since it was read"),
+			Hint: "see that nothing between here and the store rewrites ETags or refuses conditional writes: `coffer init` tries them",
+		}
+	}
+	return &state.LockedError{Holder: l.Lock}
+}
+
+// begin makes the session of a lock that was taken. Whoever had it before may
+// still be at work, unless it was released.
+func (s *Store) begin(ctx context.Context, who state.LockInfo, tag string, asked time.Time, grip Grip, released bool) (state.Session, error) {
+	session := s.newSession(ctx, who, tag, asked, grip)
+	if released {
+		return session, nil
+	}
+	if err := session.fence(ctx); err != nil {
+		session.abandon() // not released: the next one fences too
+		return nil, err
+	}
+	return session, nil
+}
+
+func (s *Store) seconds() int { return int(s.o.Lease / time.Second) }
+
+// grip takes the grip of a store that has one and gives it; nil is none, or one
+// that somebody else has.
 func (s *Store) grip(ctx context.Context) (Grip, error) {
 	g, ok := s.b.(Gripper)
 	if !ok {
 		return nil, nil
 	}
-	grip, err := g.Grip(ctx)
-	if err != nil || grip != nil {
-		return grip, err
-	}
-	l, err := s.lease(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return nil, &state.LockedError{Holder: l.Lock}
+	return g.Grip(ctx)
 }
 
 // unhurried is ctx without its deadline.
@@ -114,23 +161,27 @@ func unhurried(ctx context.Context) (context.Context, func()) {
 // returns who held the lock.
 func (s *Store) BreakLock(ctx context.Context, id string, who state.LockInfo) (state.LockInfo, error) {
 	who = who.WithID()
-	l, err := s.lease(ctx)
+	l, err := s.look(ctx)
 	switch {
 	case err != nil:
 		return state.LockInfo{}, err
 	case l.Released:
 		return state.LockInfo{}, errors.New("the state is not locked: nothing to break")
+	case l.damaged: // by whatever name
 	case l.Lock.ID != id:
 		return l.Lock, fmt.Errorf("lock %q is not the one that is held: %w", id, &state.LockedError{Holder: l.Lock})
 	}
 	asked := s.o.Now()
-	tag, err := s.putLease(ctx, lease{Lock: who, Seconds: int(s.o.Lease / time.Second), BrokenBy: &who, tag: l.tag})
+	tag, err := s.putLease(ctx, lease{Lock: who, Seconds: s.seconds(), BrokenBy: &who, tag: l.tag})
 	if errors.Is(err, ErrConflict) {
 		return l.Lock, errors.New("the lock changed hands meanwhile: its holder is alive; look again with coffer plan")
 	}
 	if err != nil {
 		return l.Lock, err
 	}
-	session := s.newSession(ctx, who, tag, asked, nil)
-	return l.Lock, errors.Join(session.fence(ctx), session.Unlock(ctx))
+	session, err := s.begin(ctx, who, tag, asked, nil, false)
+	if err != nil {
+		return l.Lock, err
+	}
+	return l.Lock, session.Unlock(ctx)
 }

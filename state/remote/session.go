@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 type session struct {
 	s   *Store
 	who state.LockInfo
+	// brokenBy is the lease's, which its holder hands on.
+	brokenBy *state.LockInfo
 
 	group state.GroupCommit
-	beat  chan struct{} // closed to stop the heartbeat
-	done  chan struct{} // closed when it has stopped
+	ends  func()        // stops the heartbeats, one that is under way after a while
+	done  chan struct{} // closed when they have stopped
 	grip  Grip          // nil where the store has none
 
 	hold  sync.Mutex // guards what follows
@@ -35,28 +38,37 @@ type session struct {
 var _ state.RemoteSession = (*session)(nil)
 
 func (s *Store) newSession(ctx context.Context, who state.LockInfo, tag string, asked time.Time, grip Grip) *session {
+	beating, stop := context.WithCancel(context.WithoutCancel(ctx))
+	asking, cut := context.WithCancel(context.WithoutCancel(ctx))
 	n := &session{
-		s: s, who: who, beat: make(chan struct{}), done: make(chan struct{}), grip: grip,
+		s: s, who: who, done: make(chan struct{}), grip: grip,
 		lease: tag, lives: asked.Add(s.o.Lease - leaseMargin),
 	}
-	go n.heartbeats(context.WithoutCancel(ctx))
+	n.ends = func() {
+		stop()
+		defer cut()
+		patience := time.NewTimer(lastBeat)
+		defer patience.Stop()
+		select {
+		case <-n.done:
+		case <-patience.C:
+			cut()
+			<-n.done
+		}
+	}
+	go n.heartbeats(beating, asking)
 	return n
 }
 
-// heartbeats renews the lease three times in its life.
-func (n *session) heartbeats(ctx context.Context) {
+// lastBeat is how long the end of a run waits for a heartbeat that is under way:
+// one that is cut off may have landed, and then the lock is another than we know.
+const lastBeat = 5 * time.Second
+
+// heartbeats renews the lease three times in its life until beating ends.
+func (n *session) heartbeats(beating, asking context.Context) {
 	defer close(n.done)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-n.beat:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	for sleep(ctx, n.s.o.Lease/3) == nil {
-		n.renew(ctx)
+	for sleep(beating, n.s.o.Lease/3) == nil {
+		n.renew(asking)
 	}
 }
 
@@ -70,7 +82,7 @@ func (n *session) renew(ctx context.Context) {
 		return
 	}
 	asked := n.s.o.Now()
-	next, err := n.s.putLease(ctx, lease{Lock: n.who, Seconds: int(n.s.o.Lease / time.Second), tag: tag})
+	next, err := n.s.putLease(ctx, lease{Lock: n.who, Seconds: int(n.s.o.Lease / time.Second), BrokenBy: n.brokenBy, tag: tag})
 	n.hold.Lock()
 	defer n.hold.Unlock()
 	switch {
@@ -88,10 +100,17 @@ func (n *session) Lost() error {
 	switch {
 	case n.lost, n.grip != nil && !n.grip.Held():
 		return &state.LostLockError{Path: n.s.Path()}
-	case n.s.o.Now().After(n.lives):
+	case n.outlived():
 		return &state.LostLockError{Path: n.s.Path(), Expired: true}
 	}
 	return nil
+}
+
+// outlived reports whether the lease may have run out: by the monotonic clock,
+// and by the wall clock, which goes on while a machine sleeps.
+func (n *session) outlived() bool {
+	now := n.s.o.Now()
+	return now.After(n.lives) || now.Round(0).After(n.lives.Round(0))
 }
 
 // ready says why nothing more may be done; mu is held.
@@ -112,7 +131,7 @@ func (n *session) Load(ctx context.Context) (*state.Snapshot, error) {
 	if err := n.ready(ctx); err != nil {
 		return nil, err
 	}
-	l, err := n.s.load(ctx)
+	l, err := n.loadHeld(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +141,26 @@ func (n *session) Load(ctx context.Context) (*state.Snapshot, error) {
 		return nil, state.ErrNotExist
 	}
 	return snapshot, nil
+}
+
+// loadHeld loads, and sees at the same time whether the lock is ours still: what
+// is loaded after it was lost would pass for the ground of a write of ours.
+func (n *session) loadHeld(ctx context.Context) (*loaded, error) {
+	var (
+		held   *lease
+		failed error
+		wg     sync.WaitGroup
+	)
+	wg.Go(func() { held, failed = n.s.look(ctx) })
+	l, err := n.s.load(ctx)
+	wg.Wait()
+	if err = cmp.Or(err, failed); err != nil {
+		return nil, err
+	}
+	if held.Released || held.Lock.ID != n.who.ID {
+		return nil, n.beaten(ErrConflict)
+	}
+	return l, nil
 }
 
 func (n *session) keep(l *loaded) {
@@ -252,15 +291,15 @@ func (n *session) Save(ctx context.Context, snapshot *state.Snapshot) error {
 	if err := n.base.Follows(snapshot); err != nil {
 		return err
 	}
-	if n.base.Is(snapshot) {
-		return n.spend(ctx, (*state.Journal).Spend)
+	if n.base.Is(snapshot) && !n.base.stale {
+		return n.spend(ctx)
 	}
 	data, err := snapshot.EncodeNext()
 	if err != nil {
 		return err
 	}
 	serial := snapshot.Serial + 1
-	if err := n.spend(ctx, func(j *state.Journal, _ *state.Loaded) (*state.Journal, error) { return j.Saved(serial, data) }); err != nil {
+	if err := n.noteSave(ctx, snapshot, serial, data); err != nil {
 		return err
 	}
 	sealed, err := n.s.seal(ctx, Bound{Kind: StateBlob, Project: snapshot.Project, Lineage: snapshot.Lineage, Serial: serial}, data)
@@ -281,8 +320,8 @@ func (n *session) Save(ctx context.Context, snapshot *state.Snapshot) error {
 }
 
 // spend writes behind the journal, if there is one that is not spent, that all
-// of it is in a state; mu is held.
-func (n *session) spend(ctx context.Context, note func(*state.Journal, *state.Loaded) (*state.Journal, error)) error {
+// of it is in the state; mu is held.
+func (n *session) spend(ctx context.Context) error {
 	if n.journal == nil && !n.base.HasJournal() {
 		return nil
 	}
@@ -290,7 +329,26 @@ func (n *session) spend(ctx context.Context, note func(*state.Journal, *state.Lo
 	if err != nil {
 		return err
 	}
-	if j, err = note(j, n.base.Loaded); err != nil {
+	if j, err = j.Spend(n.base.Loaded); err != nil {
+		return err
+	}
+	return n.beaten(n.write(ctx, j))
+}
+
+// noteSave writes into the journal which state comes, also where there was none:
+// it is where a run that has lost its lock is stopped, before it replaces the
+// state. mu is held.
+func (n *session) noteSave(ctx context.Context, snapshot *state.Snapshot, serial uint64, data []byte) error {
+	j := n.journal
+	if j == nil {
+		project, _ := n.base.Of(cmp.Or(n.s.o.Project, snapshot.Project))
+		var err error
+		if j, err = n.base.Journal(project, n.who); err != nil {
+			return err
+		}
+	}
+	j, err := j.Saved(serial, data, n.who.ID)
+	if err != nil {
 		return err
 	}
 	return n.beaten(n.write(ctx, j))
@@ -304,25 +362,54 @@ func (n *session) Unlock(ctx context.Context) error {
 	if n.ended {
 		return nil
 	}
-	n.ended = true
-	close(n.beat)
-	<-n.done
+	n.abandonLocked()
+	n.hold.Lock()
+	defer n.hold.Unlock()
 	if n.grip != nil {
 		defer n.grip.Release()
 	}
-	n.hold.Lock()
-	defer n.hold.Unlock()
 	if n.lost {
 		return nil
 	}
-	_, err := n.s.putLease(ctx, lease{Lock: n.who, Released: true, tag: n.lease})
-	if errors.Is(err, ErrConflict) {
-		return nil
-	}
+	err := n.release(ctx)
 	if err != nil {
 		return fmt.Errorf("the lock could not be released, it runs out within %s: %w", n.s.o.Lease, err)
 	}
 	return nil
+}
+
+// release writes the lock as released. A conflict is a heartbeat of ours that
+// landed unheard, or somebody who broke the lock.
+func (n *session) release(ctx context.Context) error {
+	released := lease{Lock: n.who, Released: true, Gripped: n.grip != nil, tag: n.lease}
+	_, err := n.s.putLease(ctx, released)
+	if !errors.Is(err, ErrConflict) {
+		return err
+	}
+	now, err := n.s.lease(ctx)
+	if err != nil || now.Released || now.Lock != n.who || now.BrokenBy != nil {
+		return err
+	}
+	released.tag = now.tag
+	if _, err = n.s.putLease(ctx, released); errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// abandon ends the session without releasing its lock.
+func (n *session) abandon() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.abandonLocked()
+	if n.grip != nil {
+		n.grip.Release()
+	}
+}
+
+func (n *session) abandonLocked() {
+	n.ended = true
+	n.ends()
 }
 
 // Pace implements [state.RemoteSession]: a second, and longer the longer the

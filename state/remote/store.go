@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,17 @@ type Sealer interface {
 	// Seal encrypts one blob. What it is bound to can be read without a key and
 	// cannot be changed without being noticed.
 	Seal(ctx context.Context, bound Bound, plain []byte) ([]byte, error)
-	// Open returns what was sealed. Data that is not sealed is an error.
-	Open(ctx context.Context, kind string, data []byte) (Bound, []byte, error)
+	// Open returns what was sealed. Data that is not sealed is an error, unless
+	// that is configured.
+	Open(ctx context.Context, kind string, data []byte) (Opened, error)
+}
+
+// Opened is a blob that was opened.
+type Opened struct {
+	Bound Bound // zero for one that was not sealed
+	Plain []byte
+	// Stale: it would be sealed otherwise now, with another key or at all.
+	Stale bool
 }
 
 // SealedPrefix is what every sealed blob begins with, and no other does.
@@ -109,7 +119,7 @@ func (s *Store) Read(ctx context.Context) (*state.Snapshot, error) {
 		)
 		wg.Go(func() {
 			var l *lease
-			if l, lock = s.lease(ctx); lock == nil {
+			if l, lock = s.look(ctx); lock == nil {
 				holder = l.holder(s.o.Now())
 			}
 		})
@@ -140,35 +150,53 @@ const readAttempts = 5
 type loaded struct {
 	*state.Loaded
 	tag, journalTag string
+	stale           bool // one of the two would be sealed otherwise now
 }
 
 // load reads state and journal.
 func (s *Store) load(ctx context.Context) (*loaded, error) {
 	var (
-		journal []byte
-		l       = &loaded{}
-		failed  error
-		wg      sync.WaitGroup
+		journal, data   Opened
+		l               = &loaded{}
+		failed, failed2 error
+		wg              sync.WaitGroup
 	)
-	wg.Go(func() { journal, l.journalTag, failed = s.open(ctx, JournalBlob) })
-	data, tag, err := s.open(ctx, StateBlob)
+	wg.Go(func() { journal, l.journalTag, failed2 = s.open(ctx, JournalBlob) })
+	data, l.tag, failed = s.open(ctx, StateBlob)
 	wg.Wait()
-	l.tag = tag
-	if err == nil {
-		err = failed
-	}
+	err := cmp.Or(failed, failed2)
 	if err != nil {
 		return nil, err
 	}
-	l.Loaded, err = state.Load(data, journal, state.LoadOptions{
+	l.stale = data.Stale || journal.Stale
+	l.Loaded, err = state.Load(data.Plain, journal.Plain, state.LoadOptions{
 		Project: s.o.Project, State: s.Path(), Journal: s.Path() + " (journal)", Probe: true, Moved: s.o.Moved,
 		SetAside: "remove the journal there by hand; what that run wrote is then adopted, or a conflict to settle with coffer accept",
 	})
+	if err == nil {
+		err = s.belongs(l, data.Bound, journal.Bound)
+	}
 	if err != nil {
 		return nil, err
 	}
+	if l.stale && l.Snapshot() != nil {
+		l.Snapshot().Replayed = true // worth a save, which seals it anew
+	}
 	s.warn(l)
 	return l, nil
+}
+
+// belongs compares what was sealed with what it was bound to: whoever has the
+// key could else put one project's blob in the place of another's.
+func (s *Store) belongs(l *loaded, data, journal Bound) error {
+	project, lineage := l.Of(s.o.Project)
+	if data.Project != "" && (data.Project != project || data.Lineage != lineage || data.Serial != l.Serial()) {
+		return fmt.Errorf("%s: the state was encrypted as serial %d of project %q, and says that it is serial %d of %q: somebody put it together", s.Path(), data.Serial, data.Project, l.Serial(), project)
+	}
+	if journal.Project != "" && (journal.Project != project || journal.Lineage != lineage) {
+		return fmt.Errorf("%s: the journal was encrypted for project %q: somebody put it there", s.Path(), journal.Project)
+	}
+	return nil
 }
 
 func (s *Store) warn(l *loaded) {
@@ -177,37 +205,40 @@ func (s *Store) warn(l *loaded) {
 		warnings = []string{fmt.Sprintf("%s and its journal do not belong together: one of them was restored or replaced. "+
 			"What the journal announced is looked after again", s.Path())}
 	}
+	if l.stale {
+		warnings = append(warnings, fmt.Sprintf("%s is not encrypted as the configuration says now: the next apply does it. Keep the fallback block until then", s.Path()))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.warnings = warnings
 }
 
-// open returns the content of a blob; nil where there is none.
-func (s *Store) open(ctx context.Context, name string) (data []byte, tag string, err error) {
+// open returns the content of a blob, nothing where there is none.
+func (s *Store) open(ctx context.Context, name string) (o Opened, tag string, err error) {
 	b, err := s.get(ctx, name)
 	if errors.Is(err, ErrNotFound) {
-		return nil, "", nil
+		return o, "", nil
 	}
 	if err != nil {
-		return nil, "", err
+		return o, "", err
 	}
-	data, err = s.plain(ctx, name, b.Data)
-	return data, b.Tag, err
+	o, err = s.plain(ctx, name, b.Data)
+	return o, b.Tag, err
 }
 
 // plain decrypts what a blob holds, where encryption is configured.
-func (s *Store) plain(ctx context.Context, name string, data []byte) ([]byte, error) {
+func (s *Store) plain(ctx context.Context, name string, data []byte) (Opened, error) {
 	if s.o.Seal == nil {
 		if bytes.HasPrefix(data, []byte(SealedPrefix)) {
-			return nil, fmt.Errorf("%s: the %s is encrypted, and the configuration has no encryption block: add the one it was written with", s.Path(), name)
+			return Opened{}, fmt.Errorf("%s: the %s is encrypted, and the configuration has no encryption block: add the one it was written with", s.Path(), name)
 		}
-		return data, nil
+		return Opened{Plain: data}, nil
 	}
-	_, plain, err := s.o.Seal.Open(ctx, name, data)
+	o, err := s.o.Seal.Open(ctx, name, data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Path(), err)
+		return o, fmt.Errorf("%s: %w", s.Path(), err)
 	}
-	return plain, nil
+	return o, nil
 }
 
 // seal encrypts a blob where that is configured.

@@ -3,10 +3,13 @@ package seal
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -14,6 +17,7 @@ import (
 
 // Age wraps data keys for age recipients (https://age-encryption.org/v1).
 type Age struct {
+	id         string
 	recipients []age.Recipient
 	identities func() (string, error)
 }
@@ -21,7 +25,7 @@ type Age struct {
 // NewAge returns a key of these recipients, each one line of age's recipient
 // form. identities is asked for age identities when something is to be opened.
 func NewAge(recipients []string, identities func() (string, error)) (*Age, error) {
-	k := &Age{identities: identities}
+	k := &Age{identities: identities, id: recipientsID(recipients)}
 	for _, text := range recipients {
 		parsed, err := age.ParseRecipients(strings.NewReader(text))
 		if err != nil || len(parsed) != 1 {
@@ -34,6 +38,15 @@ func NewAge(recipients []string, identities func() (string, error)) (*Age, error
 
 // Method implements [Key].
 func (k *Age) Method() string { return "age" }
+
+// ID implements [Key].
+func (k *Age) ID() string { return k.id }
+
+// recipientsID is the same for the same recipients in any order.
+func recipientsID(recipients []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(recipients)), "\n")))
+	return hex.EncodeToString(sum[:8])
+}
 
 // Wrap implements [Key].
 func (k *Age) Wrap(_ context.Context, key []byte) (string, error) {

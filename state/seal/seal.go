@@ -27,6 +27,9 @@ import (
 type Key interface {
 	// Method is how the configuration calls it: "age", "vault_transit".
 	Method() string
+	// ID names the key, or whom it wraps for: what another ID wrapped is wrapped
+	// anew by the next write. It is no secret.
+	ID() string
 	// Wrap encrypts a data key into text.
 	Wrap(ctx context.Context, key []byte) (string, error)
 	// Unwrap returns what was wrapped. Its error says which key is missing.
@@ -52,6 +55,7 @@ type header struct {
 	Sealed int          `json:"coffer_sealed"` // the format
 	Bound  remote.Bound `json:"of"`
 	Method string       `json:"method"`
+	ID     string       `json:"id"`
 	Key    string       `json:"key"` // the wrapped data key
 	Nonce  []byte       `json:"nonce"`
 }
@@ -106,7 +110,7 @@ func (s *Sealer) Seal(ctx context.Context, bound remote.Bound, plain []byte) ([]
 	if err != nil {
 		return nil, err
 	}
-	h := header{Sealed: format, Bound: bound, Method: s.Key.Method(), Nonce: make([]byte, aead.NonceSize())}
+	h := header{Sealed: format, Bound: bound, Method: s.Key.Method(), ID: s.Key.ID(), Nonce: make([]byte, aead.NonceSize())}
 	if _, err := io.ReadFull(s.Random, h.Nonce); err != nil {
 		return nil, err
 	}
@@ -123,33 +127,35 @@ func (s *Sealer) Seal(ctx context.Context, bound remote.Bound, plain []byte) ([]
 
 // Open implements [remote.Sealer]. Errors are [*PlainError] and [*NoKeyError],
 // or say that the blob was changed.
-func (s *Sealer) Open(ctx context.Context, kind string, data []byte) (remote.Bound, []byte, error) {
+func (s *Sealer) Open(ctx context.Context, kind string, data []byte) (remote.Opened, error) {
+	var o remote.Opened
 	if !bytes.HasPrefix(data, []byte(remote.SealedPrefix)) {
 		if s.Plain || s.Key == nil {
-			return remote.Bound{Kind: kind}, data, nil
+			return remote.Opened{Plain: data, Stale: s.Key != nil}, nil
 		}
-		return remote.Bound{}, nil, &PlainError{Kind: kind}
+		return o, &PlainError{Kind: kind}
 	}
 	h, body, err := parse(data)
 	if err != nil {
-		return remote.Bound{}, nil, fmt.Errorf("the %s is not one that this coffer can open: %w", kind, err)
+		return o, fmt.Errorf("the %s is not one that this coffer can open: %w", kind, err)
 	}
 	if h.Bound.Kind != kind {
-		return h.Bound, nil, fmt.Errorf("in the place of the %s lies a %q: somebody moved it there", kind, h.Bound.Kind)
+		return o, fmt.Errorf("in the place of the %s lies a %q: somebody moved it there", kind, h.Bound.Kind)
 	}
 	key, err := s.unwrap(ctx, h)
 	if err != nil {
-		return h.Bound, nil, err
+		return o, err
 	}
 	aead, err := gcm(key)
 	if err != nil {
-		return h.Bound, nil, err
+		return o, err
 	}
 	plain, err := aead.Open(nil, h.Nonce, body, data[:len(data)-len(body)])
 	if err != nil {
-		return h.Bound, nil, fmt.Errorf("the %s was changed since it was encrypted: put back an older version from the store", kind)
+		return o, fmt.Errorf("the %s was changed since it was encrypted: put back an older version from the store (coffer state history)", kind)
 	}
-	return h.Bound, plain, nil
+	stale := s.Key == nil || s.Key.Method() != h.Method || s.Key.ID() != h.ID
+	return remote.Opened{Bound: h.Bound, Plain: plain, Stale: stale}, nil
 }
 
 func parse(data []byte) (*header, []byte, error) {

@@ -15,9 +15,10 @@ import (
 )
 
 // clear is a key that hides nothing: what is tested is the envelope.
-type clear struct{ method string }
+type clear struct{ method, id string }
 
 func (k clear) Method() string { return k.method }
+func (k clear) ID() string     { return k.id }
 
 func (k clear) Wrap(_ context.Context, key []byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(key), nil
@@ -30,7 +31,7 @@ func (k clear) Unwrap(_ context.Context, wrapped string) ([]byte, error) {
 var bound = remote.Bound{Kind: remote.StateBlob, Project: "shop", Lineage: "l", Serial: 7}
 
 func TestSealAndOpen(t *testing.T) {
-	s := &Sealer{Key: clear{"a"}, Random: rand.Reader}
+	s := &Sealer{Key: clear{"a", "1"}, Random: rand.Reader}
 	for _, plain := range []string{"", "x", strings.Repeat("entry\n", 1<<18)} {
 		one, err := s.Seal(t.Context(), bound, []byte(plain))
 		if err != nil {
@@ -43,22 +44,22 @@ func TestSealAndOpen(t *testing.T) {
 		if plain != "" && bytes.Contains(one, []byte("entry")) {
 			t.Error("the text shows")
 		}
-		of, got, err := s.Open(t.Context(), remote.StateBlob, one)
-		if err != nil || string(got) != plain || of != bound {
-			t.Errorf("%d bytes came back as %d, bound to %+v, %v", len(plain), len(got), of, err)
+		o, err := s.Open(t.Context(), remote.StateBlob, one)
+		if err != nil || string(o.Plain) != plain || o.Bound != bound || o.Stale {
+			t.Errorf("%d bytes came back as %d, bound to %+v, %v", len(plain), len(o.Plain), o.Bound, err)
 		}
 	}
 }
 
 // No byte of a sealed blob can be changed, and none taken away or added.
 func TestWhatIsSealedCannotBeChanged(t *testing.T) {
-	s := &Sealer{Key: clear{"a"}, Random: rand.Reader}
+	s := &Sealer{Key: clear{"a", "1"}, Random: rand.Reader}
 	sealed, err := s.Seal(t.Context(), bound, []byte("the state"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	open := func(data []byte) error {
-		_, _, err := s.Open(t.Context(), remote.StateBlob, data)
+		_, err := s.Open(t.Context(), remote.StateBlob, data)
 		return err
 	}
 	for i := range sealed {
@@ -74,31 +75,36 @@ func TestWhatIsSealedCannotBeChanged(t *testing.T) {
 	if open(append(bytes.Clone(sealed), 0)) == nil {
 		t.Error("a byte was added unnoticed")
 	}
-	if _, _, err := s.Open(t.Context(), remote.JournalBlob, sealed); err == nil {
+	if _, err := s.Open(t.Context(), remote.JournalBlob, sealed); err == nil {
 		t.Error("a state was taken for a journal")
 	}
 }
 
 func TestKeysAndFallbacks(t *testing.T) {
-	a, b := clear{"a"}, clear{"b"}
+	a, b := clear{"a", "1"}, clear{"b", "1"}
 	sealed, err := (&Sealer{Key: a, Random: rand.Reader}).Seal(t.Context(), bound, []byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		s    Sealer
-		data []byte
-		want any
+		s     Sealer
+		data  []byte
+		want  any
+		stale bool
 	}{
-		"the key":                      {Sealer{Key: a}, sealed, nil},
-		"the key of before":            {Sealer{Key: b, Fallbacks: []Key{a}}, sealed, nil},
-		"another key":                  {Sealer{Key: b}, sealed, new(*NoKeyError)},
-		"plain text":                   {Sealer{Key: a}, []byte("{}"), new(*PlainError)},
-		"plain text of before":         {Sealer{Key: a, Plain: true}, []byte("{}"), nil},
-		"written plain, plain":         {Sealer{Plain: true}, []byte("{}"), nil},
-		"written plain, key of before": {Sealer{Plain: true, Fallbacks: []Key{a}}, sealed, nil},
+		"the key":                      {Sealer{Key: a}, sealed, nil, false},
+		"the key of before":            {Sealer{Key: b, Fallbacks: []Key{a}}, sealed, nil, true},
+		"the key for other recipients": {Sealer{Key: clear{"a", "2"}}, sealed, nil, true},
+		"another key":                  {Sealer{Key: b}, sealed, new(*NoKeyError), false},
+		"plain text":                   {Sealer{Key: a}, []byte("{}"), new(*PlainError), false},
+		"plain text of before":         {Sealer{Key: a, Plain: true}, []byte("{}"), nil, true},
+		"written plain, plain":         {Sealer{Plain: true}, []byte("{}"), nil, false},
+		"written plain, key of before": {Sealer{Plain: true, Fallbacks: []Key{a}}, sealed, nil, true},
 	} {
-		_, _, err := c.s.Open(t.Context(), remote.StateBlob, c.data)
+		o, err := c.s.Open(t.Context(), remote.StateBlob, c.data)
+		if o.Stale != c.stale {
+			t.Errorf("%s: stale %v", name, o.Stale)
+		}
 		if c.want == nil && err != nil || c.want != nil && !errors.As(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -151,7 +157,7 @@ func identity(t *testing.T) *age.X25519Identity {
 }
 
 func FuzzOpen(f *testing.F) {
-	s := &Sealer{Key: clear{"a"}, Random: rand.Reader}
+	s := &Sealer{Key: clear{"a", "1"}, Random: rand.Reader}
 	sealed, err := s.Seal(context.Background(), bound, []byte("x"))
 	if err != nil {
 		f.Fatal(err)
@@ -160,9 +166,9 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte(remote.SealedPrefix))
 	f.Add([]byte("{}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, plain, err := s.Open(t.Context(), remote.StateBlob, data)
-		if err == nil && string(plain) != "x" {
-			t.Errorf("%q opened as %q", data, plain)
+		o, err := s.Open(t.Context(), remote.StateBlob, data)
+		if err == nil && string(o.Plain) != "x" {
+			t.Errorf("%q opened as %q", data, o.Plain)
 		}
 	})
 }
