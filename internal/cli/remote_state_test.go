@@ -242,7 +242,7 @@ func TestStateEncryption(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, word := range []string{"shop", "s0", "random_hex", "entries"} {
+		for _, word := range []string{"shop/dev", "random_hex", "entries"} {
 			if bytes.Contains(b.Data, []byte(word)) {
 				t.Errorf("the %s shows %q", name, word)
 			}

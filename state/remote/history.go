@@ -25,11 +25,11 @@ func (s *Store) History(ctx context.Context, limit int) ([]state.Past, error) {
 func (s *Store) At(ctx context.Context, serial uint64) (found *state.Snapshot, err error) {
 	missing := &state.NoSerialError{Serial: serial}
 	err = s.each(ctx, func(p state.Past, snapshot *state.Snapshot) bool {
-		missing.Oldest = p.Serial
-		if p.Serial == serial {
+		missing.Missed(p)
+		if snapshot != nil && p.Serial == serial {
 			found = snapshot
 		}
-		return found == nil && p.Serial > serial
+		return found == nil // an older one may have been put back over it
 	})
 	if err == nil && found == nil {
 		err = missing
@@ -38,11 +38,12 @@ func (s *Store) At(ctx context.Context, serial uint64) (found *state.Snapshot, e
 }
 
 // each calls visit for every version of the state, the newest first, until it
-// returns false. A version that went away meanwhile is left out.
+// returns false; without a snapshot for one that cannot be read. A version that
+// went away meanwhile is left out.
 func (s *Store) each(ctx context.Context, visit func(state.Past, *state.Snapshot) bool) error {
 	h, ok := s.b.(Historian)
 	if !ok {
-		return state.ErrNoHistory
+		return fmt.Errorf("%w, as this kind of store has none: keep backups of it, or choose a backend that has them", state.ErrNoHistory)
 	}
 	var versions []Version
 	err := s.repeat(ctx, func(ctx context.Context) (err error) {
@@ -53,7 +54,13 @@ func (s *Store) each(ctx context.Context, visit func(state.Past, *state.Snapshot
 		return err
 	}
 	if len(versions) == 0 {
-		return state.ErrNoHistory
+		if _, err := s.get(ctx, StateBlob); err != nil {
+			if errors.Is(err, ErrNotFound) {
+				return state.ErrNotExist
+			}
+			return err
+		}
+		return fmt.Errorf("%w: turn versioning on there", state.ErrNoHistory)
 	}
 	slices.SortStableFunc(versions, func(a, b Version) int { return b.Written.Compare(a.Written) })
 	for _, v := range versions {
@@ -68,15 +75,18 @@ func (s *Store) each(ctx context.Context, visit func(state.Past, *state.Snapshot
 		if err != nil {
 			return err
 		}
+		p := state.Past{Written: v.Written.UTC(), Where: v.ID}
+		var snapshot *state.Snapshot
 		plain, err := s.plain(ctx, StateBlob, data)
-		if err != nil {
-			return fmt.Errorf("version %s: %w", v.ID, err)
+		switch {
+		case err == nil:
+			p, snapshot = p.Read(plain.Plain)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default: // damaged, or of another key: the others may be read all the same
+			p.Problem = err.Error()
 		}
-		snapshot, err := state.Decode(plain.Plain)
-		if err != nil {
-			return fmt.Errorf("%s, version %s: %w", s.Path(), v.ID, err)
-		}
-		if !visit(state.Past{Serial: snapshot.Serial, Entries: len(snapshot.Entries), Written: v.Written.UTC(), Where: v.ID}, snapshot) {
+		if !visit(p, snapshot) {
 			return nil
 		}
 	}

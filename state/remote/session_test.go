@@ -13,7 +13,6 @@ import (
 
 	"github.com/cofferhq/coffer/state"
 	"github.com/cofferhq/coffer/state/remote"
-	"github.com/cofferhq/coffer/state/seal"
 	"github.com/cofferhq/coffer/state/statetest"
 )
 
@@ -207,48 +206,6 @@ func TestTheGreatestSerial(t *testing.T) {
 				t.Errorf("serial %s was counted on", serial)
 			}
 			must(t, session.Unlock(t.Context()))
-		}
-	})
-}
-
-// open is a key that hides nothing.
-type open struct{ id string }
-
-func (open) Method() string                                     { return "open" }
-func (k open) ID() string                                       { return k.id }
-func (open) Wrap(_ context.Context, key []byte) (string, error) { return fmt.Sprintf("%x", key), nil }
-func (open) Unwrap(_ context.Context, text string) (key []byte, err error) {
-	_, err = fmt.Sscanf(text, "%x", &key)
-	return key, err
-}
-
-// A change of keys is done by the next save, of the state and of the journal,
-// also where nothing else changes; and it is said until then.
-func TestAChangeOfKeys(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := seeded(t)
-		store := func(s *seal.Sealer) *remote.Store {
-			s.Random = rand.Reader
-			return remote.New(m, remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader, Seal: s})
-		}
-		for _, s := range []*seal.Sealer{{Key: open{"1"}, Plain: true}, {Key: open{"2"}}, {Plain: true, Fallbacks: []seal.Key{open{"2"}}}} {
-			session, err := store(s).Lock(t.Context(), who("a"))
-			must(t, err)
-			got, err := session.Load(t.Context())
-			must(t, err)
-			if !got.Replayed {
-				t.Errorf("%+v: a save is not worth it", s.Key)
-			}
-			serial := got.Serial
-			must(t, session.Save(t.Context(), got))
-			must(t, session.Unlock(t.Context()))
-			if got.Serial != serial+1 {
-				t.Errorf("%+v: not saved", s.Key)
-			}
-			after := store(&seal.Sealer{Key: s.Key})
-			if got, err = after.Read(t.Context()); err != nil || got.Replayed || len(after.Warnings()) != 0 {
-				t.Errorf("%+v: without the fallback: %v, %q", s.Key, err, after.Warnings())
-			}
 		}
 	})
 }
