@@ -41,13 +41,14 @@ var mayImport = []importRule{
 	{"state/statetest", []string{"state", "state/remote", "lang/addr", "internal/durable"}},
 	// a backend keeps blobs: it knows the contract and its own SDK, no lease, no
 	// journal; PostgreSQL takes a state apart by its entries
-	{"state/*", []string{"state", "state/remote", "lang/addr"}},
+	{"state/*", []string{"state", "state/remote", "lang/addr", "internal/kube"}},
 	{"state/statetest/servers", nil},
 	{"providers", []string{"lang/addr", "providers/secret"}},
 	{"providers/vault", []string{"providers", "providers/secret", "lang/addr", "providers/vault/acl", "providers/vault/signin"}},
 	{"providers/vault/acl", nil},
 	{"providers/vault/signin", []string{"providers", "providers/secret"}},
 	{"providers/vault/vaulttest", nil},
+	{"providers/kubernetes", []string{"providers", "providers/secret", "lang/addr", "internal/kube"}},
 	// a driver knows the contract and its own SDK: no other driver, no planner
 	{"providers/*", []string{"providers", "providers/secret", "lang/addr", "internal/durable"}},
 
@@ -63,7 +64,7 @@ var mayImport = []importRule{
 	{"internal/render", []string{"planner", "state", "lang/addr"}},
 	{"internal/cli", []string{
 		"internal/render", "internal/audit", "internal/dotenv", "internal/durable",
-		"planner", "planner/fingerprint", "planner/generate", "state", "state/*", "providers", "providers/secret", "providers/sops", "providers/vault",
+		"planner", "planner/fingerprint", "planner/generate", "state", "state/*", "providers", "providers/secret", "providers/sops", "providers/vault", "providers/kubernetes",
 		"lang", "lang/addr",
 	}},
 	{"internal/*", nil},
@@ -103,7 +104,7 @@ var onlyIn = []struct {
 	{"github.com/Azure/azure-sdk-for-go", []string{"state/azblob"}},
 	{"github.com/aws/aws-sdk-go-v2/service/s3", []string{"state/s3"}},
 	{"golang.org/x/oauth2", []string{"state/gcs"}},
-	{"k8s.io", []string{"state/kubernetes"}},
+	{"k8s.io", []string{"internal/kube", "state/kubernetes"}},
 	// the holder of plaintext: only where values are made, read or written
 	{module + "/providers/secret", []string{
 		"providers", "providers/*", "providers/vault/signin", "planner", "planner/*", "internal/dotenv", "internal/cli",
@@ -117,6 +118,7 @@ var neverLinked = []string{
 	"github.com/aws/aws-sdk-go",
 	"github.com/hashicorp/vault/vault",
 	"github.com/santhosh-tekuri/jsonschema",
+	"github.com/yuin/goldmark",
 	"testing",
 }
 

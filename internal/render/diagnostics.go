@@ -25,14 +25,14 @@ func DiagnosticsText(w io.Writer, ds hcl.Diagnostics, files map[string]*hcl.File
 		} else {
 			warnings++
 		}
-		severity(p, pd.Severity, pd.Summary)
+		severity(p, pd.Severity, d.Summary)
 		if r := rangeText(pd.Range); r != "" {
 			p.line(2, solid(Faint, r))
 		}
 		if d.Subject != nil {
 			snippet(p, d, files[d.Subject.Filename])
 		}
-		p.paragraphs(2, Plain, pd.Detail)
+		p.paragraphs(2, Plain, d.Detail)
 	}
 	if len(ds) > 1 {
 		p.gap()
@@ -42,8 +42,15 @@ func DiagnosticsText(w io.Writer, ds hcl.Diagnostics, files map[string]*hcl.File
 }
 
 // PlanDiagnostic returns a diagnostic of the configuration in the form that
-// the JSON documents have.
+// the JSON documents have. One that the planner found is as it was.
 func PlanDiagnostic(d *hcl.Diagnostic) planner.Diagnostic {
+	if f, ok := d.Extra.(interface{ Found() planner.Diagnostic }); ok {
+		found := f.Found()
+		if found.Severity = planner.SeverityError; d.Severity == hcl.DiagWarning {
+			found.Severity = planner.SeverityWarning // whoever shows it may have made it milder
+		}
+		return found
+	}
 	out := planner.Diagnostic{Severity: planner.SeverityError, Summary: d.Summary, Detail: d.Detail}
 	if d.Severity == hcl.DiagWarning {
 		out.Severity = planner.SeverityWarning

@@ -134,6 +134,8 @@ func (f filler) string(t reflect.Type, n int) string {
 		switch t {
 		case reflect.TypeFor[planner.Action]():
 			return string([]planner.Action{planner.Create, planner.Conflict, planner.Delete, planner.Unknown}[n%4])
+		case reflect.TypeFor[planner.RotationState]():
+			return string(planner.RotationOverdue)
 		case reflect.TypeFor[planner.DriftKind]():
 			return string(planner.DriftChanged)
 		case reflect.TypeFor[planner.Severity]():
@@ -170,6 +172,10 @@ func outputs(h string, style render.Style) map[string]func(io.Writer) error {
 		out[name+"drift json"] = func(w io.Writer) error { return render.DriftJSON(w, report) }
 		out[name+"apply"] = func(w io.Writer) error { return render.ApplyText(w, apply, style) }
 		out[name+"apply json"] = func(w io.Writer) error { return render.ApplyJSON(w, apply) }
+		rotation := fillNew[planner.RotationStatus](f)
+		out[name+"rotation"] = func(w io.Writer) error { return render.RotationText(w, rotation, style) }
+		out[name+"rotation json"] = func(w io.Writer) error { return render.RotationJSON(w, rotation) }
+		out[name+"rotation prometheus"] = func(w io.Writer) error { return render.RotationPrometheus(w, rotation) }
 		doctor := []render.Checkup{*fillNew[render.Checkup](f)}
 		out[name+"doctor"] = func(w io.Writer) error { return render.DoctorText(w, doctor, style) }
 		out[name+"doctor json"] = func(w io.Writer) error { return render.DoctorJSON(w, "plan", doctor, nil) }
@@ -203,11 +209,16 @@ func manyHostile(p *planner.Plan) *planner.Plan {
 	return &many
 }
 
+// forPrograms reports whether an output has no lines that a person reads.
+func forPrograms(name string) bool {
+	return strings.HasSuffix(name, "json") || strings.HasSuffix(name, "prometheus")
+}
+
 func TestHostileText(t *testing.T) {
 	for i, h := range hostileStrings() {
 		// JSON has no limits to try, and no colour.
 		skip := func(name string, color bool) bool {
-			return strings.HasSuffix(name, "json") && (color || len(h) > 4<<10)
+			return forPrograms(name) && (color || len(h) > 4<<10)
 		}
 		plain := map[string]string{}
 		for name, write := range outputs(h, render.Style{}) {
@@ -219,7 +230,7 @@ func TestHostileText(t *testing.T) {
 				t.Fatalf("%d %s: %v", i, name, err)
 			}
 			screen, err := terminal(out.String(), false)
-			if err == nil && !strings.HasSuffix(name, "json") {
+			if err == nil && !forPrograms(name) {
 				err = lines(screen)
 			}
 			if err != nil {

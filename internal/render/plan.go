@@ -28,6 +28,11 @@ func PlanText(w io.Writer, plan *planner.Plan, s Style) error {
 // planHeader says what a reader must know before the first change. A plain
 // plan has none.
 func planHeader(p *page, plan *planner.Plan) {
+	if !plan.At.IsZero() {
+		p.flow(0, 2, toned(Caution, "As of "+plan.At.UTC().Format("2006-01-02 15:04 MST")+":"),
+			text(" what will be due then, if nothing else changes. This plan cannot be applied."))
+		p.gap()
+	}
 	switch {
 	case !plan.Refreshed:
 		p.flow(0, 2, toned(Caution, "Not refreshed:"),

@@ -60,8 +60,12 @@ func hasCommand(detail, target string) bool {
 // isCommand reports whether s is a command of ours for target and no more:
 // what else is in a detail may come from a provider.
 func isCommand(s, target string) bool {
-	plain := regexp.MustCompile(`^coffer [a-z -]+ $`)
-	more := regexp.MustCompile(`^( [A-Za-z0-9_./-]+)*$`)
 	before, after, found := strings.Cut(s, target)
-	return found && plain.MatchString(before) && more.MatchString(after)
+	return found && commandBefore.MatchString(before) && commandAfter.MatchString(after)
 }
+
+// What stands around the address in a command of ours.
+var (
+	commandBefore = regexp.MustCompile(`^coffer [a-z -]+ $`)
+	commandAfter  = regexp.MustCompile(`^( [A-Za-z0-9_./-]+)*$`)
+)

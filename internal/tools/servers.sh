@@ -21,4 +21,5 @@ have COFFER_TEST_AZURITE azurite
 have COFFER_TEST_FAKEGCS fakegcs
 have COFFER_TEST_ETCD etcd
 have COFFER_TEST_KUBEAPISERVER kubeapiserver
+have COFFER_TEST_CHROMIUM chromium
 exec "$@"
