@@ -36,7 +36,7 @@ func (l *loader) loadSettings() {
 	b := l.content(block.Body, schema{
 		what:      "coffer block",
 		arguments: []string{"project", "required_version"},
-		blocks:    []string{"backend", "encryption", "audit"},
+		blocks:    []string{"backend", "encryption", "audit", "policy_pack"},
 		repeat:    []string{"encryption"},
 	})
 	s := &l.cfg.Settings
@@ -52,6 +52,9 @@ func (l *loader) loadSettings() {
 	}
 	if audit := b.block("audit"); audit != nil {
 		l.loadAudit(audit)
+	}
+	if pack := b.block("policy_pack"); pack != nil {
+		l.loadPolicyPack(pack)
 	}
 }
 

@@ -34,6 +34,7 @@ type Settings struct {
 	Backend         *Backend      // nil for backend "local"
 	Encryption      []*Encryption // as written; one of them is no fallback
 	Audit           *Audit        // nil without an audit block
+	PolicyPack      *PolicyPack   // nil without a policy_pack block
 	Range           hcl.Range
 }
 

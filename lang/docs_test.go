@@ -80,7 +80,8 @@ func TestReferenceIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := slices.Concat(topLevelBlocks(), factNames(),
-		secretSchema().arguments, secretSchema().blocks, envFileSchema().arguments, policySchema().arguments)
+		secretSchema().arguments, secretSchema().blocks, envFileSchema().arguments, policySchema().arguments,
+		PolicyRuleNames(), []string{"policy_pack", "production", "level", "age", "bits"})
 	for _, r := range readerSignatures() {
 		words = append(words, r.name)
 	}

@@ -43,6 +43,12 @@ func dump(cfg *Config, places bool) string {
 		d.flag("fallback", e.Fallback)
 		d.providerBody(e.body, "    ")
 	}
+	if p := s.PolicyPack; p != nil {
+		d.line(p.Range, "  policy_pack, production %s", strings.Join(p.Production, ", "))
+		for _, r := range p.Rules {
+			d.line(r.Range, "    rule %s, fail %t%s%s", r.Name, r.Fail, optional(", age %s", ageText(r.Age)), optional(", bits %s", bitsText(r.Bits)))
+		}
+	}
 	for _, p := range cfg.Providers {
 		d.line(p.Range, "provider %s", p.Ref())
 		d.providerBody(p.body, "  ")
@@ -147,6 +153,20 @@ func (d *dumper) rotation(r Rotation) {
 		}
 	}
 	d.WriteString(optional(", strategy %s", r.Strategy) + optional(", window %s", r.Window) + "\n")
+}
+
+func ageText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return FormatDuration(d)
+}
+
+func bitsText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
 }
 
 func optional(format, s string) string {

@@ -137,6 +137,7 @@ func (l *loader) load() {
 	l.loadStateKeeping()
 	l.declareEnvironments()
 	l.loadEnvironments()
+	l.checkPolicyPack()
 	l.loadDefaults()
 	l.declareRotations()
 

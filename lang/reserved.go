@@ -44,10 +44,6 @@ func laterBlock(parent, typ string) string {
 	switch parent + "/" + typ {
 	case "/dynamic_secret":
 		return "today a secret is generated once and rotated with a rotation block"
-	case "/encryption":
-		return "the state holds no value, so it needs none for that; keep the file where only your team reads it"
-	case "/policy_pack":
-		return "today a check block asserts rules about the configuration"
 	case "app/external_secret", "app/sealed_secret", "app/kubernetes_secret":
 		return "it needs the Kubernetes provider; today write env_file \"NAME\" { data = { … } }, which has the same data"
 	case "secret/rollout", "app/rollout":

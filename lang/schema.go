@@ -133,8 +133,10 @@ func homeOf(typ, parent string) string {
 		if parent == "" {
 			return `inside the provider block that signs in with it: provider "vault" { … }`
 		}
-	case "backend", "encryption", "audit":
+	case "backend", "encryption", "audit", "policy_pack":
 		return "inside the coffer block"
+	case "rule":
+		return "inside the policy_pack block of the coffer block"
 	case "validation":
 		return "inside a variable block"
 	}

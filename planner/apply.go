@@ -204,6 +204,8 @@ func (r *run) admit() error {
 		return refuse("the plan was made for another state (lineage %s, here %s): plan again", p.Lineage, r.Snapshot.Lineage)
 	case !p.Refreshed:
 		return refuse("the plan was made without asking the stores: plan again without -refresh=false")
+	case !p.At.IsZero():
+		return refuse("the plan shows what will be due at %s: plan again without -at", p.At.UTC().Format(time.RFC3339))
 	case r.Now().After(p.ExpiresAt):
 		return refuse("the plan expired at %s: plan again", p.ExpiresAt.UTC().Format(time.RFC3339))
 	}

@@ -42,12 +42,12 @@ func checkFacts(d *Desired, s *state.Snapshot, p *Plan, now time.Time) lang.Chec
 	}
 	return lang.CheckFacts{
 		Overdue: func(env string) []string {
-			return list(env, func(r *Resource, e *state.Entry) bool { at, ok := dueAt(r, e); return ok && !now.Before(at) })
+			return list(env, func(r *Resource, e *state.Entry) bool { at, ok := dueAt(r.Secret, e); return ok && isDue(at, now) })
 		},
 		Due: func(env string) []string {
 			return list(env, func(r *Resource, e *state.Entry) bool {
-				at, ok := dueAt(r, e)
-				return ok && !now.Before(at.Add(-r.Secret.Rotation.NotifyBefore))
+				at, ok := dueAt(r.Secret, e)
+				return ok && isDue(noticeAt(r.Secret, at), now)
 			})
 		},
 		Conflicts: func(env string) []string {

@@ -79,6 +79,7 @@ type Desired struct {
 	// Environments are the declared names, in order.
 	Environments []string
 
+	cfg        *lang.Config // for the policy pack
 	byAddress  map[addr.Address]*Resource
 	byLocation map[addr.Location]*Resource
 	shared     map[addr.Location]*compiled // objects, by what their providers share
@@ -104,6 +105,7 @@ func Desire(cfg *lang.Config, stores Stores) (*Desired, []Diagnostic) {
 		d: &Desired{
 			Project: cfg.Settings.Project, Removed: cfg.Removed, Checks: cfg.Checks, Moved: cfg.Moved,
 			Environments: slices.Sorted(maps.Keys(cfg.Environments)),
+			cfg:          cfg,
 			Resources:    make([]*Resource, 0, n),
 			byAddress:    make(map[addr.Address]*Resource, n), byLocation: make(map[addr.Location]*Resource, n),
 			patches: map[string]bool{}, shared: map[addr.Location]*compiled{},

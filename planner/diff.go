@@ -46,7 +46,10 @@ const defaultLifetime = 24 * time.Hour
 
 // DiffOptions narrow and direct a plan. Now is the only clock.
 type DiffOptions struct {
-	Now       time.Time
+	Now time.Time
+	// At, where it is not zero, is when rotations are looked at in place of Now:
+	// the plan shows what will be due then, and is never applied.
+	At        time.Time
 	Lifetime  time.Duration // how long the plan may be applied; 0 is 24 hours
 	Targets   []addr.Address
 	Excludes  []addr.Address
@@ -56,6 +59,8 @@ type DiffOptions struct {
 	Verified Verified
 	// TakeOver lets an import adopt what carries another project's mark.
 	TakeOver bool
+	// Judge adds what the policy pack of the configuration finds.
+	Judge bool
 }
 
 // Diff decides what apply would do. It is pure: the same arguments give the
@@ -81,7 +86,10 @@ func Diff(d *Desired, s *state.Snapshot, live *Live, stores Stores, o DiffOption
 	x.backInTime()
 	x.strangers()
 	x.finish()
-	x.plan.Checks = EvaluateChecks(d, s, x.plan, o.Now)
+	if o.Judge {
+		x.plan.Diagnostics = append(x.plan.Diagnostics, d.PolicyFindings(s, x.plan, o.asOf(), x.isSelected)...)
+	}
+	x.plan.Checks = EvaluateChecks(d, s, x.plan, o.asOf())
 	return x.plan
 }
 
@@ -134,7 +142,7 @@ func newDiffer(d *Desired, s *state.Snapshot, live *Live, stores Stores, o DiffO
 		d: d, s: s, live: live, stores: stores, o: o,
 		plan: &Plan{
 			FormatVersion: FormatVersion, Project: d.Project, Lineage: s.Lineage, Serial: s.Serial,
-			CreatedAt: o.Now, ExpiresAt: o.Now.Add(o.Lifetime), Refreshed: live.Refreshed,
+			CreatedAt: o.Now, ExpiresAt: o.Now.Add(o.Lifetime), At: o.At, Refreshed: live.Refreshed,
 			Partial: len(o.Targets)+len(o.Excludes) > 0 || !live.Refreshed,
 			Changes: []Change{}, Notes: []Note{}, Diagnostics: []Diagnostic{},
 			Providers: map[string]string{},

@@ -69,6 +69,9 @@ type Plan struct {
 	Serial        uint64    `json:"serial"`
 	CreatedAt     time.Time `json:"created_at"`
 	ExpiresAt     time.Time `json:"expires_at"`
+	// At is when rotations were looked at, where that is not CreatedAt: the plan
+	// shows what will be due then, and is never applied.
+	At time.Time `json:"at,omitzero"`
 	// Providers pins the identity behind each provider reference.
 	Providers map[string]string `json:"providers,omitempty"`
 	// Partial is true for a plan made with -target, -exclude or without a
@@ -189,11 +192,14 @@ const (
 
 // Diagnostic is a problem at a place in the configuration.
 type Diagnostic struct {
-	Severity Severity      `json:"severity"`
-	Summary  string        `json:"summary"`
-	Detail   string        `json:"detail,omitempty"`
-	Address  *addr.Address `json:"address,omitempty"`
-	Range    *Range        `json:"range,omitempty"`
+	Severity Severity `json:"severity"`
+	Summary  string   `json:"summary"`
+	Detail   string   `json:"detail,omitempty"`
+	// Rule names the rule of the policy pack that found it; see
+	// [lang.PolicyRuleNames].
+	Rule    string        `json:"rule,omitempty"`
+	Address *addr.Address `json:"address,omitempty"`
+	Range   *Range        `json:"range,omitempty"`
 }
 
 // Summary counts changes by action. Every action is present.

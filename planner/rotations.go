@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"time"
 
 	"github.com/cofferhq/coffer/state"
 )
@@ -23,4 +24,12 @@ func onlyRotations(all []Change) []Change {
 		missing[c.Key()] = c.Role != state.RoleObject && c.Action != Update && c.Action != Rename
 	}
 	return kept
+}
+
+// asOf is when a plan looks at rotations.
+func (o *DiffOptions) asOf() time.Time {
+	if o.At.IsZero() {
+		return o.Now
+	}
+	return o.At
 }

@@ -90,7 +90,7 @@ func keyName(key string) string {
 // windowOpen reports whether a due rotation may happen now.
 func (x *differ) windowOpen(f *facts) bool {
 	w, err := lang.ParseWindow(f.r.Secret.Rotation.Window)
-	return err == nil && w.Open(x.o.Now)
+	return err == nil && w.Open(x.o.asOf())
 }
 
 // settleInterrupted takes up a rotation that an earlier run did not finish.
@@ -274,8 +274,8 @@ func (x *differ) metadataDiffers(f *facts) bool {
 
 // due reports whether the value is older than its rotation allows, in words.
 func (x *differ) due(f *facts) (string, bool) {
-	at, ok := dueAt(f.r, f.e)
-	if !ok || x.o.Now.Before(at) || f.r.IsReplica() {
+	at, ok := dueAt(f.r.Secret, f.e)
+	if !ok || !isDue(at, x.o.asOf()) || f.r.IsReplica() {
 		return "", false
 	}
 	return "due since " + at.UTC().Format("2006-01-02") + ", made " + f.e.RotatedAt.UTC().Format("2006-01-02") +
@@ -285,14 +285,20 @@ func (x *differ) due(f *facts) (string, bool) {
 // dueAt returns when a value is due. Due times spread over the last tenth of
 // the period by a hash of the address, so that a thousand secrets made on one
 // day are not due on one day.
-func dueAt(r *Resource, e *state.Entry) (time.Time, bool) {
-	every := r.Secret.Rotation.Every
-	if r.Secret.Rotation.Never || every <= 0 || e == nil || e.RotatedAt.IsZero() {
+func dueAt(s *lang.Secret, e *state.Entry) (time.Time, bool) {
+	every := s.Rotation.Every
+	if s.Rotation.Never || every <= 0 || e == nil || e.RotatedAt.IsZero() {
 		return time.Time{}, false
 	}
-	early := time.Duration(spread(r.Address) * float64(every) / 10)
+	early := time.Duration(spread(s.Address) * float64(every) / 10)
 	return e.RotatedAt.Add(every - early), true
 }
+
+// noticeAt returns when a secret that is due at a time is to be announced.
+func noticeAt(s *lang.Secret, due time.Time) time.Time { return due.Add(-s.Rotation.NotifyBefore) }
+
+// isDue reports whether a time has come.
+func isDue(at, now time.Time) bool { return !now.Before(at) }
 
 // spread maps an address to [0,1), evenly and always alike.
 func spread(a addr.Address) float64 {

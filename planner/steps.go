@@ -143,7 +143,7 @@ func (r *run) nextEntry(s *step) *state.Entry {
 	sec := s.res.Secret
 	e.Class, e.AcceptsOutside = s.res.Class, s.res.AcceptsOutside()
 	e.Labels, e.Description, e.Requested = sec.Labels, sec.Description, sec.Generation
-	restarts := s.restartsClock(e.Fields)
+	restarts := restartsClock(c, s.res, e.Fields, s.takesLive())
 	e.Fields = r.nextFields(s, e.Fields)
 	if e.RotatedAt.IsZero() || restarts {
 		e.RotatedAt = r.Now().UTC()
@@ -256,19 +256,18 @@ func (r *run) entryAt(l Location) *state.Entry {
 	return r.Snapshot.Entries[addr.Location{Provider: store.Identity, Kind: l.Kind, Path: l.Path}]
 }
 
-// restartsClock reports whether the rotation clock starts anew; recorded are the
-// fields of the entry that the next one starts from.
-func (s *step) restartsClock(recorded map[string]state.Field) bool {
-	c := s.change
+// restartsClock reports whether the rotation clock of r starts anew with c;
+// recorded are the fields of the entry that the next one starts from.
+func restartsClock(c *Change, r *Resource, recorded map[string]state.Field, takesLive bool) bool {
 	switch {
-	case s.res.IsReplica():
+	case r.IsReplica():
 		return false // its clock is the primary's, see follow
-	case c.Action == Create, c.Action == Rotate, s.sets() && s.replaces(recorded):
+	case c.Action == Create, c.Action == Rotate, replaces(c, r, recorded):
 		return true
 	case c.Action == Adopt:
 		return c.Reason == ReasonChangedOutside || c.Reason == ReasonImported || c.Reason == ReasonStateBehind
 	}
-	return c.Action == Restore && (c.From != nil || s.takesLive())
+	return c.Action == Restore && (c.From != nil || takesLive)
 }
 
 // takesLive reports whether what somebody else wrote is taken as it is.
@@ -295,9 +294,9 @@ func (r *run) follow(s *step, e *state.Entry) {
 
 // replaces reports whether a value that is recorded gets another: neither a
 // field that is added nor a template that follows makes the rest any younger.
-func (s *step) replaces(recorded map[string]state.Field) bool {
-	for _, f := range s.res.Secret.Fields {
-		if s.change.Fields[f.Name].Op != OpSet || sourceClass(f.Source) != s.res.Class {
+func replaces(c *Change, r *Resource, recorded map[string]state.Field) bool {
+	for _, f := range r.Secret.Fields {
+		if c.Fields[f.Name].Op != OpSet || sourceClass(f.Source) != r.Class {
 			continue
 		}
 		if _, had := recorded[f.Name]; had || recorded == nil {

@@ -60,6 +60,8 @@ type World struct {
 	Policies []*lang.Policy
 	Objects  []*lang.Object
 	Imports  []*lang.Import
+	// Settings are blocks to add to the coffer block.
+	Settings string
 
 	dir string
 	hcl map[string]string
@@ -102,7 +104,7 @@ func (w *World) AddStore(alias string, knobs memory.Options) *memory.World {
 // Configure sets the configuration. Settings and provider blocks are added.
 func (w *World) Configure(hcl string) *World {
 	var b strings.Builder
-	b.WriteString("coffer { project = \"test-1\" }\n")
+	b.WriteString("coffer {\n  project = \"test-1\"\n" + w.Settings + "}\n")
 	for _, ref := range w.refs() {
 		platform, alias, aliased := strings.Cut(ref, ".")
 		body := ""
