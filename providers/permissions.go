@@ -54,7 +54,7 @@ type PermissionRequest struct {
 	// Leaving is in order of kind, path and end; what is named twice ends in
 	// one way or the other.
 	Leaving []Leaving
-	// Watermark is the project whose highest serial is kept here, see
+	// Watermark is the key by which a highest serial is kept here, see
 	// [Watermarker]; "" is none.
 	Watermark string
 }

@@ -77,7 +77,7 @@ type ProjectError struct{ Got, Want string }
 
 func (e *ProjectError) Error() string {
 	return fmt.Sprintf("this state belongs to project %q and the configuration is project %q: "+
-		"point -state (or the backend's path) at the state of %q", e.Got, e.Want, e.Want)
+		"point -state (or the backend block) at the state of %q", e.Got, e.Want, e.Want)
 }
 
 // LineageError means that a state is not a descendant of the one it was to
@@ -101,14 +101,14 @@ func (e *NewerError) Error() string {
 		e.What, e.Version, e.Reads)
 }
 
-// TruncatedError means that the end of the file is missing.
+// TruncatedError means that the end of the state is missing.
 type TruncatedError struct{ Line int }
 
 func (e *TruncatedError) Error() string {
-	return fmt.Sprintf("the state stops in the middle, at line %d: put back the whole file from git or from the newest .backup beside it", e.Line)
+	return fmt.Sprintf("the state stops in the middle, at line %d: put back the whole of it, from git, a .backup or the store's versions (coffer state history)", e.Line)
 }
 
-// FormatError means that the file was edited into something that Coffer does
+// FormatError means that the state was edited into something that Coffer does
 // not write.
 type FormatError struct {
 	Line    int // 0 where it is not about one line
@@ -119,7 +119,7 @@ type FormatError struct {
 func (e *FormatError) Error() string {
 	next := e.Next
 	if next == "" {
-		next = "undo the edit, or put back the file from git or from the newest .backup beside it"
+		next = "undo the edit, or put it back from git, a .backup or the store's versions (coffer state history)"
 	}
 	if e.Line == 0 {
 		return fmt.Sprintf("%s: %s", e.Problem, next)
@@ -127,12 +127,12 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Problem, next)
 }
 
-// ChangedError means that the state on the disk is not the one that the
-// session loaded: something else wrote it in spite of the lock.
+// ChangedError means that the state is not the one any more that the session
+// loaded: something else wrote it in spite of the lock.
 type ChangedError struct{ Path string }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("%s changed while this run held its lock (a git pull or an editor?): it was left alone; "+
+	return fmt.Sprintf("%s changed while this run held its lock (a git pull, an editor or a restored copy?): it was left alone; "+
 		"put back the version from before and run apply again, the journal beside it knows what was done", e.Path)
 }
 

@@ -108,6 +108,14 @@ func (w *workspace) applySaved(ctx context.Context, opts applyOptions) error {
 	if opts.planDigest != "" && strings.TrimPrefix(plan.Digest(), digestPrefix) != strings.TrimPrefix(opts.planDigest, digestPrefix) {
 		return fmt.Errorf("%s is not the plan that was reviewed: its digest is %s", opts.planFile, plan.Digest())
 	}
+	if err := w.judgeSaved(plan); err != nil {
+		return err
+	}
+	if w.newer > 0 {
+		if err := w.check([]planner.Diagnostic{w.older()}); err != nil {
+			return err
+		}
+	}
 	if doable(plan) > 0 {
 		if err := w.check(planner.LeaseWarnings(ctx, plan, w.stores, w.inv.Now())); err != nil {
 			return err

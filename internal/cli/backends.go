@@ -124,6 +124,7 @@ func (inv *invocation) decodeState(cfg *lang.Config, in inputs) (keptState, hcl.
 // provider that has a key.
 func (inv *invocation) openState(ctx context.Context, cfg *lang.Config, kept keptState, provider func(ref string) (*providers.Provider, error)) (stateBackend, error) {
 	if inv.state != "" || kept.backend == nil {
+		inv.warnOfBypass(kept)
 		return inv.stateFile(inv.statePath(cfg.Settings.StatePath), cfg.Settings.Project), nil
 	}
 	blobs, err := kept.backend.Open(ctx, remote.Env{Dir: inv.dir(), Getenv: inv.Getenv, Now: inv.Now, UserAgent: "coffer/" + version})
@@ -143,6 +144,22 @@ func (inv *invocation) openState(ctx context.Context, cfg *lang.Config, kept kep
 		}
 	}
 	return remote.New(blobs, o), nil
+}
+
+// warnOfBypass says that the backend of the configuration is not the one that is
+// used, since a variable is easily forgotten.
+func (inv *invocation) warnOfBypass(kept keptState) {
+	if kept.backend == nil {
+		return
+	}
+	by := "-state"
+	if inv.state == inv.Getenv(stateVariable) {
+		by = stateVariable
+	}
+	inv.warn(hcl.Diagnostics{{
+		Severity: hcl.DiagWarning, Summary: fmt.Sprintf("the backend of the configuration is not used: %s names the file %s", by, inv.statePath("")),
+		Detail: "That is another state than the team's: neither encrypted, nor compared with the highest serial that was seen. Leave " + by + " out to use the backend.",
+	}}, nil)
 }
 
 // sealer makes what encrypts the state.

@@ -82,6 +82,7 @@ type invocation struct {
 	kept      *closers              // and stores of state
 	locks     *providers.Locks
 	warnings  hcl.Diagnostics // for the document of -json
+	noted     hcl.Diagnostics // all warnings, for the formats
 }
 
 // closers are shared by copies of an invocation.
@@ -189,6 +190,7 @@ func commands(inv *invocation) []*cli.Command {
 		secretCommand(inv),
 		purgeCommand(inv),
 		permissionsCommand(inv),
+		rotationCommand(inv),
 		doctorCommand(inv),
 		graphCommand(inv),
 		auditCommand(inv),
@@ -224,7 +226,7 @@ func (inv *invocation) collectLists(c *cli.Context) error {
 	inv.vars = c.StringSlice("var")
 	inv.varFiles = c.StringSlice("var-file")
 	if inv.state == "" {
-		inv.state = inv.Getenv("COFFER_STATE")
+		inv.state = inv.Getenv(stateVariable)
 	}
 	return nil
 }

@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"io"
 	"slices"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/providers"
@@ -15,6 +13,7 @@ import (
 
 type driftOptions struct {
 	selection
+	format       formats
 	verifyValues bool
 }
 
@@ -30,23 +29,29 @@ what is managed. Nothing is written, not even state. -verify-values also reads
 the values that have a fingerprint, compares them, and audits that.`,
 		UsageText: `coffer drift
 coffer drift -target app.checkout -json
-coffer drift -verify-values`,
+coffer drift -verify-values
+coffer drift -format github
+coffer drift -format gitlab=gl-code-quality-report.json`,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{
 				Name: "verify-values", Usage: "also read and compare fingerprinted values", Destination: &opts.verifyValues,
 			},
+			opts.format.flag(reviewFormats()...),
 		}, opts.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := inv.noArguments(c); err != nil {
 				return err
 			}
 			opts.collect(c)
-			return runDrift(c.Context, inv, opts)
+			if err := opts.format.collect(c, inv); err != nil {
+				return err
+			}
+			return opts.format.orError(c.Context, inv, runDrift(c.Context, inv, &opts))
 		},
 	}
 }
 
-func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
+func runDrift(ctx context.Context, inv *invocation, opts *driftOptions) error {
 	diff, err := opts.options()
 	if err != nil {
 		return err
@@ -57,6 +62,9 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 	}
 	w, err := inv.open(ctx, opening{phase: phase, prefetch: true})
 	if err != nil {
+		return err
+	}
+	if err := opts.format.mayHold(w); err != nil {
 		return err
 	}
 	if err := w.knows(diff); err != nil {
@@ -89,12 +97,7 @@ func runDrift(ctx context.Context, inv *invocation, opts driftOptions) error {
 	}
 	report.ValuesRead = w.valuesRead()
 	report.Diagnostics = append(inv.planWarnings(), report.Diagnostics...)
-	if inv.json {
-		err = inv.document(func(out io.Writer) error { return render.DriftJSON(out, report) })
-	} else {
-		err = render.DriftText(inv.Out, report, inv.style(inv.Out))
-	}
-	if err != nil {
+	if err := opts.format.show(w.driftResult(report, diff)); err != nil {
 		return err
 	}
 	return driftOutcome(report)

@@ -2,15 +2,14 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
-	"github.com/cofferhq/coffer/internal/durable"
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/state"
 	"github.com/cofferhq/coffer/state/remote"
@@ -21,39 +20,44 @@ import (
 // was seen is kept where the state is not: in a file of this user, and in the
 // store of the secrets where that has room for a number. From a state that is
 // older nothing is deleted, since what it has too much of may be in use.
+//
+// Neither of the two is needed to go on: what fails with them makes the check
+// weaker, so it is told and no more.
 
-// seenState is the file of one state.
-type seenState struct {
-	Project string `json:"project"`
-	Place   string `json:"place"`
-	Serial  uint64 `json:"serial"`
+// shared reports whether the state is one that a team shares.
+func (w *workspace) shared() bool {
+	_, ok := w.backend.(*remote.Store)
+	return ok
 }
 
-// lookForNewer finds out whether a newer state than this one was seen. A mark
-// that cannot be read is no reason to stop: the plan says so.
-func (w *workspace) lookForNewer(ctx context.Context) error {
-	if _, shared := w.backend.(*remote.Store); !shared {
-		return nil
+// lookForNewer finds out whether a newer state than this one was seen. Under
+// the lock, what is saved then goes on above that one.
+func (w *workspace) lookForNewer(ctx context.Context) {
+	if !w.shared() {
+		return
 	}
-	seen, err := w.seen()
-	if err != nil {
-		return err
-	}
+	file := w.seenFile()
+	seen, err := file.highest()
 	if ref := w.watermarked(); ref != "" {
-		mark, err := w.stores[ref].Watermark(ctx, w.cfg.Settings.Project)
+		mark, err := w.stores[ref].Watermark(ctx, w.watermarkKey())
 		if err != nil {
 			w.inv.note("whether this state is the newest was not compared with the mark on "+ref, err.Error())
 		}
 		seen = max(seen, mark)
 	}
-	if seen > w.snapshot.Serial {
-		w.newer = seen
-		if w.session != nil {
-			w.snapshot.Serial = seen // what is saved goes on from there
-		}
-		return nil
+	if seen <= w.snapshot.Serial && err == nil {
+		err = file.raise(w.snapshot.Serial)
 	}
-	return w.remember(w.snapshot.Serial)
+	w.blind = err != nil
+	w.inv.noteSeen(err)
+	if seen <= w.snapshot.Serial {
+		return
+	}
+	w.newer = seen
+	if w.session != nil {
+		w.snapshot.Serial = seen
+		w.snapshot.Replayed = true // a save is worth it though nothing changes
+	}
 }
 
 // watermarked is the store that keeps the mark: the first that has room.
@@ -66,18 +70,34 @@ func (w *workspace) watermarked() string {
 	return ""
 }
 
+// watermarkKey tells apart the states of one project, such as one for each
+// environment.
+func (w *workspace) watermarkKey() string {
+	sum := sha256.Sum256([]byte(w.backend.Path()))
+	return w.cfg.Settings.Project + "-" + hex.EncodeToString(sum[:6])
+}
+
+// older says that this state is older than one that was seen.
+func (w *workspace) older() planner.Diagnostic {
+	return planner.Diagnostic{
+		Severity: planner.SeverityWarning,
+		Summary:  olderText(w.newer),
+		Detail: "Was " + w.backend.Path() + " restored from a copy? Put the newest version back if the store still has it (coffer state history). " +
+			"Else an apply adopts what is newer in the stores and goes on; until then nothing is deleted.",
+	}
+}
+
+func olderText(seen uint64) string {
+	return fmt.Sprintf("this state is older than one that was seen: serial %d was saved", seen)
+}
+
 // keepWhatIsNewer takes the deletes out of a plan that was made from an older
 // state than one that was seen.
 func (w *workspace) keepWhatIsNewer(plan *planner.Plan) {
 	if w.newer == 0 {
 		return
 	}
-	plan.Diagnostics = append(plan.Diagnostics, planner.Diagnostic{
-		Severity: planner.SeverityWarning,
-		Summary:  fmt.Sprintf("this state is older than one that was seen: serial %d was saved", w.newer),
-		Detail: "Was " + w.backend.Path() + " restored from a copy? Put the newest version back if the store still has it (coffer state history). " +
-			"Else an apply adopts what is newer in the stores and goes on; until then nothing is deleted.",
-	})
+	plan.Diagnostics = append(plan.Diagnostics, w.older())
 	plan.Changes = slices.DeleteFunc(plan.Changes, func(c planner.Change) bool {
 		if c.Action != planner.Delete {
 			return false
@@ -87,72 +107,90 @@ func (w *workspace) keepWhatIsNewer(plan *planner.Plan) {
 	})
 }
 
-// markFresh keeps the serial that a run saved. What fails here only makes the
-// next check weaker, so it is told and no more.
-func (w *workspace) markFresh(ctx context.Context) {
-	if _, shared := w.backend.(*remote.Store); !shared || w.snapshot.Serial == 0 {
-		return
-	}
-	err := w.remember(w.snapshot.Serial)
-	if ref := w.watermarked(); ref != "" {
-		err = errors.Join(err, w.stores[ref].SetWatermark(context.WithoutCancel(ctx), w.cfg.Settings.Project, w.snapshot.Serial))
-	}
-	if err != nil {
-		w.inv.note("the serial of this state was not kept, by which the next run sees whether it is the newest", err.Error())
-	}
-}
-
-// seenPath is the file that keeps the highest serial seen of this state, ""
-// where the user has no place for it.
-func (w *workspace) seenPath() string {
-	base := w.inv.Getenv("XDG_STATE_HOME")
-	if base == "" {
-		home := w.inv.Getenv("HOME")
-		if home == "" {
-			return ""
+// mayDelete refuses a plan with deletes beside a state that is older than one
+// that was seen, whoever made the plan and confirmed it.
+func (w *workspace) mayDelete(plan *planner.Plan) error {
+	deletes := 0
+	for i := range plan.Changes {
+		if plan.Changes[i].Action == planner.Delete {
+			deletes++
 		}
-		base = filepath.Join(home, ".local", "state")
 	}
-	return filepath.Join(base, "coffer", "seen", state.Lineage(w.cfg.Settings.Project)+".json")
-}
-
-func (w *workspace) seen() (uint64, error) {
-	path := w.seenPath()
-	if path == "" {
-		return 0, nil
-	}
-	data, _, err := durable.Read(durable.OS(), path, maxInput)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	var s seenState
-	if err := json.Unmarshal(data, &s); err != nil {
-		return 0, fmt.Errorf("%s is not what coffer wrote there: remove it", path)
-	}
-	if s.Place != w.backend.Path() { // another environment of the same project, or one that moved
-		return 0, nil
-	}
-	return s.Serial, nil
-}
-
-// remember keeps the serial as seen. It never goes down.
-func (w *workspace) remember(serial uint64) error {
-	path := w.seenPath()
-	if path == "" || serial == 0 {
+	if w.newer == 0 || deletes == 0 {
 		return nil
 	}
-	if seen, err := w.seen(); err != nil || seen >= serial {
-		return err
+	return fmt.Errorf("%s, so nothing is deleted on its word, and the plan has %s; nothing was changed: "+
+		"put the newest version of %s back if the store still has it (coffer state history), "+
+		"else run coffer apply without a plan, which adopts what is newer and deletes nothing, then plan again",
+		olderText(w.newer), count(deletes, "delete"), w.backend.Path())
+}
+
+// markFresh keeps the serial that a run saved.
+func (w *workspace) markFresh(ctx context.Context) {
+	if !w.shared() || w.snapshot.Serial == 0 {
+		return
 	}
-	data, err := json.Marshal(seenState{Project: w.cfg.Settings.Project, Place: w.backend.Path(), Serial: serial})
+	var err error
+	if !w.blind { // else it was told
+		err = w.seenFile().raise(w.snapshot.Serial)
+	}
+	if ref := w.watermarked(); ref != "" {
+		err = errors.Join(err, w.stores[ref].SetWatermark(context.WithoutCancel(ctx), w.watermarkKey(), w.snapshot.Serial))
+	}
+	w.inv.noteSeen(err)
+}
+
+// noteSeen tells what went wrong with the serials that were seen.
+func (inv *invocation) noteSeen(err error) {
+	if err == nil {
+		return
+	}
+	inv.note("the serial of this state was not kept or compared, by which a run sees whether it is the newest", err.Error())
+}
+
+// knowingStore is a state whose lock is waited for as -lock-timeout says, and
+// whose sessions know which serial was seen of it.
+type knowingStore struct {
+	stateBackend
+	inv  *invocation
+	seen seenFile
+}
+
+func (w *workspace) knowing() knowingStore { return knowingStore{w.backend, w.inv, w.seenFile()} }
+
+// Lock implements [state.Store].
+func (s knowingStore) Lock(ctx context.Context, who state.LockInfo) (state.Session, error) {
+	session, err := s.inv.lock(ctx, s.stateBackend, who.Operation)
 	if err != nil {
+		return nil, err
+	}
+	return knowing{session, s.inv, s.seen}, nil
+}
+
+// knowing is a session for what changes the state without a plan: what it saves
+// goes on above the highest serial that was seen.
+type knowing struct {
+	state.Session
+	inv  *invocation
+	seen seenFile
+}
+
+// Save implements [state.Session].
+func (k knowing) Save(ctx context.Context, s *state.Snapshot) error {
+	seen, err := k.seen.highest()
+	k.inv.noteSeen(err)
+	if seen > s.Serial {
+		k.inv.warn(hcl.Diagnostics{{
+			Severity: hcl.DiagWarning, Summary: olderText(seen),
+			Detail: fmt.Sprintf("It is saved above that one. If %s was restored from a copy by mistake, coffer state history lists the newer ones.", k.seen.place),
+		}}, nil)
+		s.Serial = seen
+	}
+	if err := k.Session.Save(ctx, s); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+	if err == nil {
+		k.inv.noteSeen(k.seen.raise(s.Serial))
 	}
-	return durable.Replace(durable.OS(), path, append(data, '\n'), 0o600, nil)
+	return nil
 }

@@ -307,10 +307,9 @@ func (inv *invocation) initFingerprintKey(r *initReport, here initFound) error {
 // initNext says what a person does now.
 func (inv *invocation) initNext(r *initReport, here initFound) error {
 	if !r.Existing {
-		r.Next = []string{
-			"Edit " + configFile + ", then run coffer plan and coffer apply.",
-			"Keep a copy of your age identity in a safe place: without it nobody but the other recipients reads the files.",
-		}
+		r.Next = append(r.Next,
+			"Edit "+configFile+", then run coffer plan and coffer apply.",
+			"Keep a copy of your age identity in a safe place: without it nobody but the other recipients reads the files.")
 		return nil
 	}
 	rules, err := os.ReadFile(inv.path(rulesFile))

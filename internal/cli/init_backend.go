@@ -53,6 +53,10 @@ func (inv *invocation) initBackend(ctx context.Context, r *initReport, here *ini
 		here.kept, report.Serial = true, s.Serial
 	case !errors.Is(err, state.ErrNotExist):
 		return err
+	default:
+		if path := inv.leftBehind(ctx, here.project); path != "" {
+			r.Next = append(r.Next, "Bring the state of this project, which is in "+path+", to the backend: coffer state migrate -from local")
+		}
 	}
 	r.Backend = report
 	return nil

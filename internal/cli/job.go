@@ -55,6 +55,9 @@ type job struct {
 // carryOut shows the plan, asks, applies it and shows how that ended.
 func (w *workspace) carryOut(ctx context.Context, j job) error {
 	inv := w.inv
+	if err := w.mayDelete(j.plan); err != nil {
+		return err
+	}
 	if !inv.json {
 		if err := inv.showPlan(j.plan); err != nil {
 			return err
@@ -84,6 +87,9 @@ func (w *workspace) carryOut(ctx context.Context, j job) error {
 	result, err := applier.Apply(ctx, j.plan)
 	done()
 	w.markFresh(ctx)
+	if err == nil && w.newer > 0 {
+		inv.say("The state is at serial %d now, above the newer one that was seen.", w.snapshot.Serial)
+	}
 	if result != nil {
 		if showErr := inv.showResult(j.plan, result, behind(w.snapshot, result)); err == nil {
 			err = showErr

@@ -40,16 +40,6 @@ func holder(h state.LockInfo) string {
 	return fmt.Sprintf("%s (%s, process %d)", h.Who, h.Operation, h.PID)
 }
 
-// waitingStore is a store whose lock is waited for as -lock-timeout says.
-type waitingStore struct {
-	state.Store
-	inv *invocation
-}
-
-func (s waitingStore) Lock(ctx context.Context, who state.LockInfo) (state.Session, error) {
-	return s.inv.lock(ctx, s.Store, who.Operation)
-}
-
 // lockInfo says who asks for the lock, for people.
 func (inv *invocation) lockInfo(operation string) state.LockInfo {
 	host, err := os.Hostname()

@@ -134,6 +134,7 @@ func (inv *invocation) warnOfConfig(diags hcl.Diagnostics, files map[string]*hcl
 
 // warn shows diagnostics that stop nothing: on stderr, or in the document.
 func (inv *invocation) warn(diags hcl.Diagnostics, files map[string]*hcl.File) {
+	inv.noted = append(inv.noted, diags...)
 	switch {
 	case len(diags) == 0:
 	case inv.json:
@@ -169,13 +170,21 @@ func fromPlanner(list []planner.Diagnostic, files map[string]*hcl.File) hcl.Diag
 		if d.Range != nil {
 			h.Subject = subject(d.Range, files[d.Range.File])
 		}
-		if d.Address != nil {
+		if d.Address != nil && !strings.HasPrefix(d.Summary, d.Address.String()+" ") {
 			h.Summary += ": " + d.Address.String()
 		}
+		h.Extra = fromPlan{d}
 		out = append(out, h)
 	}
 	return out
 }
+
+// fromPlan is the Extra of a diagnostic that the planner found: documents show
+// it as it was.
+type fromPlan struct{ planner.Diagnostic }
+
+// Found is asked by whoever makes a document.
+func (f fromPlan) Found() planner.Diagnostic { return f.Diagnostic }
 
 // subject finds the word that stands at a place of a file. Where the file has no
 // such place, nothing of it is shown: its bytes are before the file.

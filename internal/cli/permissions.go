@@ -14,7 +14,6 @@ import (
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/state"
-	"github.com/cofferhq/coffer/state/remote"
 )
 
 type permissionsOptions struct {
@@ -171,8 +170,8 @@ func noProvider(ref string, stores planner.Stores) error {
 // state included.
 func (w *workspace) permissionRequest(s *state.Snapshot, ref string, phase providers.Phase) providers.PermissionRequest {
 	req := planner.PermissionRequest(w.desired, s, w.stores, ref, phase)
-	if _, shared := w.backend.(*remote.Store); shared && w.watermarked() == ref {
-		req.Watermark = w.cfg.Settings.Project
+	if w.shared() && w.watermarked() == ref {
+		req.Watermark = w.watermarkKey()
 	}
 	return req
 }

@@ -12,6 +12,8 @@ import (
 
 type planOptions struct {
 	selection
+	format       formats
+	at           planAt
 	out          string
 	refresh      string
 	detailedExit bool
@@ -28,7 +30,8 @@ file holds no value; coffer apply FILE does exactly that plan, for a day.`,
 		UsageText: `coffer plan
 coffer plan -out release.plan
 coffer plan -target app.checkout -detailed-exitcode
-coffer plan -json | jq .summary`,
+coffer plan -json | jq .summary
+coffer plan -format markdown=plan.md,sarif=plan.sarif,junit=plan.xml`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "out", Usage: "save the plan in `FILE`", Destination: &opts.out},
 			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit 2 if there are changes", Destination: &opts.detailedExit},
@@ -36,26 +39,36 @@ coffer plan -json | jq .summary`,
 				Name: "refresh", Usage: "`true`, or false: only compare with the state; not checked, exit 3, never applied",
 				Value: "true", Destination: &opts.refresh,
 			},
+			opts.at.flag(),
+			opts.format.flag(reviewFormats()...),
 		}, opts.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := inv.noArguments(c); err != nil {
 				return err
 			}
 			opts.collect(c)
-			return runPlan(c.Context, inv, opts)
+			if err := opts.format.collect(c, inv); err != nil {
+				return err
+			}
+			return opts.format.orError(c.Context, inv, runPlan(c.Context, inv, &opts))
 		},
 	}
 }
 
-func runPlan(ctx context.Context, inv *invocation, opts planOptions) error {
+func runPlan(ctx context.Context, inv *invocation, opts *planOptions) error {
 	switch {
 	case opts.refresh != "true" && opts.refresh != "false":
 		return usagef("-refresh is true or false, not %q", opts.refresh)
 	case opts.refresh == "false" && opts.out != "":
 		return usagef("a plan of -refresh=false is never applied, so it is not saved: leave out -refresh=false or -out")
+	case opts.out != "" && opts.format.writes(opts.out):
+		return usagef("-out and -format both write %s: give each a file of its own", opts.out)
 	}
 	diff, err := opts.options()
 	if err != nil {
+		return err
+	}
+	if diff.At, err = opts.at.time(inv.Now(), opts.out); err != nil {
 		return err
 	}
 	w, err := inv.open(ctx, opening{prefetch: opts.refresh == "true"})
@@ -67,6 +80,9 @@ func runPlan(ctx context.Context, inv *invocation, opts planOptions) error {
 			return err
 		}
 	}
+	if err := opts.format.mayHold(w); err != nil {
+		return err
+	}
 	if err := w.knows(diff); err != nil {
 		return err
 	}
@@ -74,7 +90,7 @@ func runPlan(ctx context.Context, inv *invocation, opts planOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := inv.showPlan(plan); err != nil {
+	if err := opts.format.show(w.planResult(plan, diff, opts.out != "")); err != nil {
 		return err
 	}
 	if opts.out != "" {

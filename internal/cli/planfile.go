@@ -46,26 +46,47 @@ func (w *workspace) lasting(plan *planner.Plan) *planner.Plan {
 // mayHold refuses a name for a plan file that is, or may become, something
 // else: what is there is replaced only where it is a plan.
 func (w *workspace) mayHold(file string) error {
-	refuse := func(what string) error {
-		return fmt.Errorf("a plan is not written to %s, which is %s; name another file, such as -out release.plan", file, what)
+	what := w.reserved(file)
+	if what == "" {
+		data, _, err := durable.Read(durable.OS(), resolved(w.inv.path(file)), maxPlanFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case len(data) == 0 || bytes.HasPrefix(data, []byte(`{"plan_digest":`)):
+			return nil
+		}
+		what = "there already and no plan"
 	}
-	path, statePath := resolved(w.inv.path(file)), resolved(w.backend.Path())
+	return fmt.Errorf("a plan is not written to %s, which is %s; name another file, such as -out release.plan", file, what)
+}
+
+// reserved says what a file is, or may become, that no result is written to;
+// "" for any other. A workspace that could not be opened knows less of that.
+func (w *workspace) reserved(file string) string {
+	path, statePath := resolved(w.inv.path(file)), resolved(w.inv.statePath(""))
+	if w.cfg != nil {
+		statePath = resolved(w.inv.statePath(w.cfg.Settings.StatePath))
+	}
+	if w.backend != nil {
+		statePath = resolved(w.backend.Path())
+	}
 	own := map[string]string{
 		statePath:                       "the state",
 		resolved(w.inv.path(keyFile)):   "the fingerprint key",
 		resolved(w.inv.path(rulesFile)): "the list of readers",
 	}
-	if audit := w.cfg.Settings.Audit; audit != nil {
-		own[resolved(w.inv.path(audit.Path))] = "the audit log"
-	}
-	if what := own[path]; what != "" {
-		return refuse(what)
+	if w.cfg != nil && w.cfg.Settings.Audit != nil {
+		own[resolved(w.inv.path(w.cfg.Settings.Audit.Path))] = "the audit log"
 	}
 	switch {
+	case own[path] != "":
+		return own[path]
 	case filepath.Ext(path) == ".hcl":
-		return refuse("a name for configuration")
+		return "a name for configuration"
 	case strings.HasPrefix(path, statePath+"."):
-		return refuse("what coffer keeps beside the state")
+		return "what coffer keeps beside the state"
 	}
 	for _, b := range w.blocks {
 		folder := storeFolder(b)
@@ -74,19 +95,10 @@ func (w *workspace) mayHold(file string) error {
 		}
 		rel, err := filepath.Rel(resolved(w.inv.path(folder)), path)
 		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
-			return refuse("below the store " + b.block.Ref())
+			return "below the store " + b.block.Ref()
 		}
 	}
-	data, _, err := durable.Read(durable.OS(), path, maxPlanFile)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case len(data) > 0 && !bytes.HasPrefix(data, []byte(`{"plan_digest":`)):
-		return refuse("there already and no plan")
-	}
-	return nil
+	return ""
 }
 
 // storeFolder returns the folder that a store keeps its files in, "" for one

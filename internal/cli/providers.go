@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/kubernetes"
 	"github.com/cofferhq/coffer/providers/sops"
 	"github.com/cofferhq/coffer/providers/vault"
 	"github.com/cofferhq/coffer/state/remote"
@@ -10,6 +11,7 @@ import (
 // registry is the one list of drivers. A new provider is a line here.
 func registry() *providers.Registry {
 	return providers.NewRegistry(
+		kubernetes.Factory(),
 		sops.Factory(),
 		vault.Factory(),
 	)

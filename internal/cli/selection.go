@@ -35,7 +35,7 @@ func (s *selection) collect(c *cli.Context) {
 
 // options returns what the selection asks of the planner.
 func (s *selection) options() (planner.DiffOptions, error) {
-	opts := planner.DiffOptions{Rotations: planner.Rotations(s.rotations)}
+	opts := planner.DiffOptions{Rotations: planner.Rotations(s.rotations), Judge: true}
 	switch opts.Rotations {
 	case planner.RotationsDue, planner.RotationsNone, planner.RotationsOnly:
 	default:

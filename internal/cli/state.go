@@ -226,12 +226,12 @@ func runStateRm(ctx context.Context, inv *invocation, args []string) error {
 
 // edit changes the state and prints the addresses of what was changed.
 func (inv *invocation) edit(ctx context.Context, operation string, change func(*state.Snapshot) ([]*state.Entry, error)) error {
-	backend, err := inv.backend(ctx)
+	backend, err := inv.backendFor(ctx, providers.PhaseApply)
 	if err != nil {
 		return err
 	}
 	var changed []*state.Entry
-	err = state.Edit(ctx, waitingStore{backend, inv}, inv.lockInfo(operation), func(s *state.Snapshot) (err error) {
+	err = state.Edit(ctx, backend, inv.lockInfo(operation), func(s *state.Snapshot) (err error) {
 		changed, err = change(s)
 		return err
 	})
@@ -263,7 +263,7 @@ notices before its next write; the next apply finishes what it had begun.`,
 }
 
 func runStateUnlock(ctx context.Context, inv *invocation, id string) error {
-	backend, err := inv.backend(ctx)
+	backend, err := inv.backendFor(ctx, providers.PhaseApply)
 	if err != nil {
 		return err
 	}
@@ -330,7 +330,7 @@ coffer state push - < state.json`,
 }
 
 func runStatePush(ctx context.Context, inv *invocation, file string) (err error) {
-	w, err := inv.openStateless(ctx, providers.PhasePlan)
+	w, err := inv.openStateless(ctx, providers.PhaseApply)
 	if err != nil {
 		return err
 	}
@@ -338,7 +338,7 @@ func runStatePush(ctx context.Context, inv *invocation, file string) (err error)
 	if err != nil {
 		return err
 	}
-	session, err := inv.lock(ctx, w.backend, "state push")
+	session, err := w.knowing().Lock(ctx, inv.lockInfo("state push"))
 	if err != nil {
 		return err
 	}

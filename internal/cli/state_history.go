@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/state"
 )
 
@@ -59,9 +61,14 @@ func runStateHistory(ctx context.Context, inv *invocation, limit int) error {
 }
 
 func historyText(out io.Writer, past []state.Past) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(render.NewWriter(out, render.Style{}), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SERIAL\tENTRIES\tWRITTEN\tWHERE")
 	for _, p := range past {
+		if p.Problem != "" {
+			problem := strings.Join(strings.Fields(p.Problem), " ")
+			fmt.Fprintf(w, "-\t-\t%s\t%s: cannot be read: %s\n", p.Written.UTC().Format(time.RFC3339), p.Where, problem)
+			continue
+		}
 		fmt.Fprintf(w, "%d\t%d\t%s\t%s\n", p.Serial, p.Entries, p.Written.UTC().Format(time.RFC3339), p.Where)
 	}
 	return w.Flush()

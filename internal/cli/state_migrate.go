@@ -76,22 +76,11 @@ func runStateMigrate(ctx context.Context, inv *invocation, opts migration) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, next.Unlock(context.WithoutCancel(ctx))) }()
-	s, err := inv.toMigrate(ctx, old, from, to)
+	s, err := inv.migrate(ctx, opts, old, next, from, to)
 	if err != nil {
 		return err
 	}
-	if err := vacant(ctx, next, s, to.backend.Path()); err != nil {
-		return err
-	}
-	if !opts.auto {
-		question := fmt.Sprintf("Bring the state of %s, serial %d, from %s to %s?", entries(len(s.Entries)), s.Serial, from.backend.Path(), to.backend.Path())
-		if err := inv.approve(ctx, question); err != nil {
-			return err
-		}
-	}
-	if err := migrate(ctx, old, next, s, to.backend); err != nil {
-		return err
-	}
+	inv.noteSeen(to.seenFile().raise(s.Serial))
 	if inv.json {
 		return inv.printJSON(struct {
 			FormatVersion int    `json:"format_version"`
@@ -104,6 +93,34 @@ func runStateMigrate(ctx context.Context, inv *invocation, opts migration) (err 
 	inv.say("The state is at %s now: serial %d, %s, read back and compared.\n%s is kept as it was, marked as moved. Commit the new backend block.",
 		to.backend.Path(), s.Serial, entries(len(s.Entries)), from.backend.Path())
 	return nil
+}
+
+// migrate brings the state along under both locks, and returns what is at the
+// new place.
+func (inv *invocation) migrate(ctx context.Context, opts migration, old, next state.Session, from, to *workspace) (*state.Snapshot, error) {
+	s, err := inv.toMigrate(ctx, old, from, to)
+	if err != nil {
+		return nil, err
+	}
+	there, err := vacant(ctx, next, s, to.backend.Path())
+	if err != nil {
+		return nil, err
+	}
+	if !opts.auto {
+		question := fmt.Sprintf("Bring the state of %s, serial %d, from %s to %s?", entries(len(s.Entries)), s.Serial, from.backend.Path(), to.backend.Path())
+		if there != nil {
+			question = fmt.Sprintf("%s has it already, from a migration that was interrupted. Mark %s as moved?", to.backend.Path(), from.backend.Path())
+		}
+		if err := inv.approve(ctx, question); err != nil {
+			return nil, err
+		}
+	}
+	if there == nil {
+		if there, err = bring(ctx, next, s, to.backend); err != nil {
+			return nil, err
+		}
+	}
+	return there, leave(ctx, old, s, to.backend)
 }
 
 // migrating opens the state of a configuration for a migration, which takes
@@ -146,6 +163,12 @@ func (inv *invocation) toMigrate(ctx context.Context, old state.Session, from, t
 	if err := s.CheckProject(to.cfg.Settings.Project); err != nil {
 		return nil, err
 	}
+	seen, err := from.seenFile().highest()
+	inv.noteSeen(err)
+	if seen > s.Serial {
+		return nil, fmt.Errorf("%s: put the newest version of %s back (coffer state history), or run coffer apply with the backend of before, then migrate",
+			olderText(seen), from.backend.Path())
+	}
 	if n := len(s.Pending()); n > 0 {
 		return nil, fmt.Errorf("an apply was interrupted and left %s open: run coffer apply with the backend of before, then migrate", entries(n))
 	}
@@ -153,48 +176,69 @@ func (inv *invocation) toMigrate(ctx context.Context, old state.Session, from, t
 }
 
 // vacant makes sure that nothing is lost at the new place: it is empty, or was
-// itself migrated away from once.
-func vacant(ctx context.Context, next state.Session, s *state.Snapshot, place string) error {
+// itself migrated away from once. It returns what is there where that is what a
+// migration wrote that was interrupted before it marked the old place.
+func vacant(ctx context.Context, next state.Session, s *state.Snapshot, place string) (*state.Snapshot, error) {
 	there, err := next.Load(ctx)
 	switch {
 	case errors.Is(err, state.ErrNotExist):
-		return nil
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
+	case there.MovedTo == "" && brought(s, there):
+		return there, nil
 	case there.MovedTo == "":
-		return fmt.Errorf("there is a state at %s already, serial %d with %s: choose another key, or remove it there if nobody needs it", place, there.Serial, entries(len(there.Entries)))
+		return nil, fmt.Errorf("there is a state at %s already, serial %d with %s: choose another key, or remove it there if nobody needs it", place, there.Serial, entries(len(there.Entries)))
 	case there.Lineage != s.Lineage:
-		return &state.LineageError{Got: s.Lineage, Want: there.Lineage}
+		return nil, &state.LineageError{Got: s.Lineage, Want: there.Lineage}
 	}
 	s.Serial = max(s.Serial, there.Serial)
-	return nil
+	return nil, nil
 }
 
-// migrate writes s, reads it back, and marks the old one. What a crash leaves
-// in between is two equal states, and migrating again says so.
-func migrate(ctx context.Context, old, next state.Session, s *state.Snapshot, to stateBackend) error {
+// brought reports whether there is s, as a migration saves it.
+func brought(s, there *state.Snapshot) bool {
+	if there.Serial < s.Serial || there.Serial > s.Serial+1 {
+		return false
+	}
+	was := s.Clone()
+	was.Serial = there.Serial
+	want, err := state.Encode(was)
+	if err != nil {
+		return false
+	}
+	got, err := state.Encode(there)
+	return err == nil && bytes.Equal(got, want)
+}
+
+// bring writes s at the new place, reads it back, and returns that.
+func bring(ctx context.Context, next state.Session, s *state.Snapshot, to stateBackend) (*state.Snapshot, error) {
 	copied := s.Clone()
 	copied.MovedTo = ""
 	if err := next.Save(ctx, copied); err != nil {
-		return err
+		return nil, err
 	}
 	back, err := next.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("what was written to %s cannot be read back: %w", to.Path(), err)
+		return nil, fmt.Errorf("what was written to %s cannot be read back: %w", to.Path(), err)
 	}
 	want, err := state.Encode(copied)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if got, err := state.Encode(back); err != nil || !bytes.Equal(got, want) {
-		return errors.Join(fmt.Errorf("what %s gives back is not what was written; the old state is as it was", to.Path()), err)
+		return nil, errors.Join(fmt.Errorf("what %s gives back is not what was written; the old state is as it was", to.Path()), err)
 	}
-	serial := copied.Serial
+	return back, nil
+}
+
+// leave marks the old state. What a crash before that leaves is two equal
+// states, and migrating again goes on from there.
+func leave(ctx context.Context, old state.Session, s *state.Snapshot, to stateBackend) error {
 	s.MovedTo = to.Path()
 	if err := old.Save(ctx, s); err != nil {
-		return fmt.Errorf("the state is at %s, and the old one could not be marked: remove it by hand, so that no run uses it: %w", to.Path(), err)
+		return fmt.Errorf("the state is at %s, and the old one could not be marked: migrate again, so that no run uses it: %w", to.Path(), err)
 	}
-	s.Serial = serial
 	return nil
 }
 

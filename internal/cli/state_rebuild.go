@@ -47,7 +47,7 @@ func runStateRebuild(ctx context.Context, inv *invocation, opts approval) (err e
 			"coffer apply adopts what it lacks; to replace it all the same, move %s away first", entries(n), w.backend.Path())
 	}
 	fresh := state.New(w.snapshot.Project, w.snapshot.Lineage)
-	fresh.Serial = w.snapshot.Serial
+	fresh.Serial, fresh.Replayed = w.snapshot.Serial, w.snapshot.Replayed
 	w.snapshot = fresh
 	plan, err := w.plan(ctx, true, planner.DiffOptions{Rotations: planner.RotationsNone})
 	if err != nil {

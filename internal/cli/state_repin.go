@@ -39,6 +39,12 @@ func runStateRepin(ctx context.Context, inv *invocation, opts approval, ref stri
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	w.stores, _ = planner.Connect(ctx, list, w.snapshot) // the difference is why we are here
+	w.lookForNewer(ctx)
+	if w.newer > 0 {
+		if err := w.check([]planner.Diagnostic{w.older()}); err != nil {
+			return err
+		}
+	}
 	store := w.stores[ref]
 	switch {
 	case store == nil:
@@ -71,6 +77,7 @@ func runStateRepin(ctx context.Context, inv *invocation, opts approval, ref stri
 	if err := w.session.Save(ctx, w.snapshot); err != nil {
 		return err
 	}
+	w.markFresh(ctx)
 	return inv.showState(w.snapshot)
 }
 

@@ -3,39 +3,43 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/cofferhq/coffer/internal/render"
 )
 
 func validateCommand(inv *invocation) *cli.Command {
+	var opts formats
 	return &cli.Command{
 		Name:  "validate",
 		Usage: "check the configuration without any provider, state or network",
 		UsageText: `coffer validate
-coffer -chdir prod validate -json`,
+coffer -chdir prod validate -json
+coffer validate -format sarif=coffer.sarif`,
+		Flags: []cli.Flag{opts.flag(formatText, formatJSON, formatGitHub, formatGitLab, formatSARIF, formatJUnit)},
 		Action: func(c *cli.Context) error {
 			if err := inv.noArguments(c); err != nil {
 				return err
 			}
-			return runValidate(c.Context, inv)
+			if err := opts.collect(c, inv); err != nil {
+				return err
+			}
+			return opts.orError(c.Context, inv, runValidate(c.Context, inv, &opts))
 		},
 	}
 }
 
-func runValidate(_ context.Context, inv *invocation) error {
-	cfg, _, err := inv.loadConfig()
+func runValidate(_ context.Context, inv *invocation, opts *formats) error {
+	cfg, blocks, err := inv.loadConfig()
 	if err != nil {
 		return err
 	}
-	if inv.json {
-		return inv.document(func(w io.Writer) error { return render.DiagnosticsJSON(w, inv.warnings) })
+	if err := opts.mayHold(&workspace{inv: inv, cfg: cfg, blocks: blocks.providers}); err != nil {
+		return err
 	}
-	fmt.Fprintf(inv.Out, "The configuration is valid: %s in %s.\n",
-		count(len(cfg.Secrets), "secret"), count(len(cfg.Environments), "environment"))
-	return nil
+	if err := inv.judge(cfg); err != nil {
+		return err
+	}
+	return opts.show(inv.validateResult(cfg))
 }
 
 // failed is the outcome of a command that has printed why.

@@ -25,6 +25,8 @@ const (
 	stateFile   = "coffer.state.json"
 	keyFile     = "coffer.fingerprint.key"
 	keyVariable = "COFFER_FINGERPRINT_KEY"
+
+	stateVariable = "COFFER_STATE" // what -state is where it is not given
 )
 
 // workspace is a configuration with its state and its stores, opened for one
@@ -48,6 +50,7 @@ type workspace struct {
 	reason   string               // why a person asked for this, for the audit log
 	leases   []planner.Diagnostic // last of the plan's: identities that end before its apply
 	newer    uint64               // the serial that was seen of a state newer than this one; 0 is none
+	blind    bool                 // what was seen of this state cannot be read or kept
 }
 
 // opening says what a workspace is opened for.
@@ -250,7 +253,7 @@ func (w *workspace) loadState(ctx context.Context, operation string) error {
 	project := w.cfg.Settings.Project
 	switch {
 	case errors.Is(err, state.ErrNotExist):
-		w.snapshot, err = state.New(project, state.Lineage(project)), nil
+		w.snapshot, err = state.New(project, state.Lineage(project)), w.forgottenMigration(ctx, operation)
 	case err == nil:
 		err = w.snapshot.CheckProject(project)
 	}
@@ -270,9 +273,7 @@ func (w *workspace) connect(ctx context.Context, list []*providers.Provider) err
 	if err := w.check(diags); err != nil {
 		return err
 	}
-	if err := w.lookForNewer(ctx); err != nil {
-		return err
-	}
+	w.lookForNewer(ctx)
 	return w.desire()
 }
 
@@ -314,7 +315,7 @@ func (w *workspace) plan(ctx context.Context, refresh bool, opts planner.DiffOpt
 		c := &plan.Changes[i]
 		c.Detail = w.hintApart(c.Detail, live, c.Location)
 	}
-	if refresh && doable(plan) > 0 {
+	if refresh && doable(plan) > 0 && plan.At.IsZero() {
 		w.leases = planner.LeaseWarnings(ctx, plan, w.stores, opts.Now)
 		plan.Diagnostics = append(plan.Diagnostics, w.leases...)
 	}
@@ -380,15 +381,20 @@ func (w *workspace) valuesRead() int {
 	return n
 }
 
-// backend returns the state of the configuration. With -state it needs no
-// configuration that can be read; without it, a guess would be dangerous.
+// backend returns the state of the configuration, to look at it. With -state it
+// needs no configuration that can be read; without it, a guess would be
+// dangerous.
 func (inv *invocation) backend(ctx context.Context) (stateBackend, error) {
-	w, err := inv.openStateless(ctx, providers.PhasePlan)
+	return inv.backendFor(ctx, providers.PhasePlan)
+}
+
+func (inv *invocation) backendFor(ctx context.Context, phase providers.Phase) (stateBackend, error) {
+	w, err := inv.openStateless(ctx, phase)
 	switch {
 	case err == nil:
-		return w.backend, nil
+		return w.knowing(), nil
 	case inv.state != "":
-		return inv.stateFile(inv.statePath(""), ""), nil
+		return knowingStore{inv.stateFile(inv.statePath(""), ""), inv, seenFile{}}, nil
 	}
 	return nil, err
 }

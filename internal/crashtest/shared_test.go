@@ -109,18 +109,18 @@ var unlockable = regexp.MustCompile(`coffer state unlock (\S+)`)
 
 // recovered does what a person does after a crash: the same again, and where
 // that names a lock that nobody gives back, what it says.
-func (f *folder) recovered(command ...string) error {
+func (f *folder) recovered(command ...string) (ran, error) {
 	r := f.run(append([]string{"-lock-timeout", "0s"}, command...)...)
 	if id := unlockable.FindStringSubmatch(r.stderr); r.code != 0 && id != nil {
 		if u := f.run("state", "unlock", id[1]); u.code != 0 {
-			return fmt.Errorf("unlock: %s", u)
+			return u, fmt.Errorf("unlock: %s", u)
 		}
 		r = f.run(append([]string{"-lock-timeout", "0s"}, command...)...)
 	}
 	if r.code != 0 {
-		return fmt.Errorf("%s after the crash: %s", strings.Join(command, " "), r)
+		return r, fmt.Errorf("%s after the crash: %s", strings.Join(command, " "), r)
 	}
-	return nil
+	return r, nil
 }
 
 // nothingLeft makes sure that the plan is empty and the state is at rest.

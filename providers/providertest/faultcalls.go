@@ -143,8 +143,9 @@ func faultCalls() []*faultCall { return append(pureCalls(), changingCalls()...) 
 
 // pureCalls change nothing; each result is text that says what was answered.
 func pureCalls() []*faultCall {
-	describe := func(m providers.Meta, ok bool) string {
-		return fmt.Sprintf("%v %s %v %v", ok, m.Version, m.IsDeleted(), m.Attributes)
+	// Versions need not be numbers, so that two secrets never share one.
+	describe := func(c *faultCell, m providers.Meta, ok bool) string {
+		return fmt.Sprintf("%v %v %v %v", ok, m.Version == c.base, m.IsDeleted(), m.Attributes)
 	}
 	return []*faultCall{
 		{name: "identity", able: always, do: func(c *faultCell, p *providers.Provider) (string, error) {
@@ -156,7 +157,7 @@ func pureCalls() []*faultCall {
 				found, err := p.Inspect(ctx, []string{c.path, missing})
 				m, ok := found[c.path]
 				_, there := found[missing]
-				return fmt.Sprint(describe(m, ok), there), firstOf(err, c.path, missing)
+				return fmt.Sprint(describe(c, m, ok), there), firstOf(err, c.path, missing)
 			})
 		}},
 		{
@@ -165,7 +166,7 @@ func pureCalls() []*faultCall {
 				return timed(c, func(ctx context.Context) (string, error) {
 					found, err := p.List(ctx)
 					m, ok := found[c.path]
-					return describe(m, ok), err
+					return describe(c, m, ok), err
 				})
 			},
 		},

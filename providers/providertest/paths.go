@@ -128,8 +128,11 @@ func places(s *session) {
 		}
 		// Two places on one path are told by the planner; here they may only come
 		// of "_" and "-" being the same to the platform.
-		if other, taken := seen[path]; taken && strings.ReplaceAll(fmt.Sprint(other), "_", "-") != strings.ReplaceAll(fmt.Sprint(place), "_", "-") {
-			s.Logf("%+v and %+v share the path %q", other, place, path)
+		if other, taken := seen[path]; taken {
+			if strings.ReplaceAll(fmt.Sprint(other), "_", "-") != strings.ReplaceAll(fmt.Sprint(place), "_", "-") {
+				s.Logf("%+v and %+v share the path %q", other, place, path)
+			}
+			continue
 		}
 		seen[path] = place
 		v := s.value()

@@ -24,7 +24,7 @@ func TestWhatASharedStateNeeds(t *testing.T) {
 	as := func(phase providers.Phase, more string) *Driver {
 		c := config
 		c.Token = plainCredential(s.RootToken)
-		req := providers.PermissionRequest{Phase: phase, Secrets: []providers.Use{{Path: "team/a"}}, Watermark: "shop-1"}
+		req := providers.PermissionRequest{Phase: phase, Secrets: []providers.Use{{Path: "team/a"}}, Watermark: "shop-1-0a1b2c3d4e5f"}
 		d := open(t, c)
 		s.Policy("state-"+string(phase), d.PermissionDocument(req, d.Permissions(req))+more)
 		c.Token = plainCredential(s.TokenWith("state-" + string(phase)))
@@ -57,17 +57,17 @@ func TestWhatASharedStateNeeds(t *testing.T) {
 		}
 	}
 
-	if n, err := plan.Watermark(t.Context(), "shop-1"); n != 0 || err != nil {
+	if n, err := plan.Watermark(t.Context(), "shop-1-0a1b2c3d4e5f"); n != 0 || err != nil {
 		t.Errorf("no mark: %d, %v", n, err)
 	}
-	if err := plan.SetWatermark(t.Context(), "shop-1", 7); providers.CodeOf(err) != providers.Denied {
+	if err := plan.SetWatermark(t.Context(), "shop-1-0a1b2c3d4e5f", 7); providers.CodeOf(err) != providers.Denied {
 		t.Errorf("set with the plan's token: %v", err)
 	}
 	for _, serial := range []uint64{7, 8} {
-		if err := apply.SetWatermark(t.Context(), "shop-1", serial); err != nil {
+		if err := apply.SetWatermark(t.Context(), "shop-1-0a1b2c3d4e5f", serial); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := plan.Watermark(t.Context(), "shop-1"); n != serial || err != nil {
+		if n, err := plan.Watermark(t.Context(), "shop-1-0a1b2c3d4e5f"); n != serial || err != nil {
 			t.Errorf("the mark is %d, %v; want %d", n, err, serial)
 		}
 	}
@@ -77,8 +77,8 @@ func TestWhatASharedStateNeeds(t *testing.T) {
 	if err != nil || len(found) != 0 {
 		t.Errorf("the mark is listed as a secret: %v, %v", found, err)
 	}
-	s.Must(http.MethodPost, mount+"/metadata/team/.coffer/shop-1", map[string]any{"custom_metadata": map[string]string{"coffer_serial": "18446744073709551615"}})
-	if _, err := plan.Watermark(t.Context(), "shop-1"); err == nil {
+	s.Must(http.MethodPost, mount+"/metadata/team/.coffer/shop-1-0a1b2c3d4e5f", map[string]any{"custom_metadata": map[string]string{"coffer_serial": "18446744073709551615"}})
+	if _, err := plan.Watermark(t.Context(), "shop-1-0a1b2c3d4e5f"); err == nil {
 		t.Error("a serial beyond all sense was taken")
 	}
 }

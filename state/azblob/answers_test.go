@@ -125,6 +125,23 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
+// Whoever signs in with the account's key is told to look at that first.
+func TestAWrongKeyIsNamed(t *testing.T) {
+	for _, code := range []string{"AuthenticationFailed", "AuthorizationFailure"} {
+		s := answering(t, says(403, code))
+		other, err := (&Config{Account: "account"}).sharedKey("b3RoZXI=", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.access = other
+		_, err = s.Get(t.Context(), remote.StateBlob)
+		e, ok := errors.AsType[*remote.Error](err)
+		if !ok || e.Code != remote.Denied || !strings.Contains(e.Hint, "AZURE_STORAGE_KEY is a key of this account") || strings.Contains(err.Error(), "b3RoZXI") {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
 func TestNobodyAnswers(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

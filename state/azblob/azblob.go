@@ -108,6 +108,8 @@ func checkNames(container, key string) error {
 	switch {
 	case key == "":
 		return invalid("key is empty: name the state's blob, such as \"team/coffer\"")
+	case remote.OwnName(key):
+		return invalid("key ends like what coffer keeps beside a state (.lock, .journal, .probe-…): choose another")
 	case len(key) > 900 || strings.Count(key, "/") > 200:
 		return invalid("key is too long")
 	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl) || strings.Contains(key, "\\"):

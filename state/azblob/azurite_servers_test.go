@@ -79,7 +79,7 @@ func TestOverAzurite(t *testing.T) {
 	})
 }
 
-func makeContainer(t *testing.T, b remote.Blobs) {
+func makeContainer(t testing.TB, b remote.Blobs) {
 	t.Helper()
 	client, err := b.(*store).list()
 	if err == nil {

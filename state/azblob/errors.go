@@ -24,6 +24,8 @@ var (
 
 const (
 	hintStranger = "see that account and endpoint are right, and that no proxy answers in their place"
+	firewall     = "let the account's firewall take this machine's address, or grant the role "
+	isKey        = "see that AZURE_STORAGE_KEY is a key of this account as it is now (`az storage account keys list`)"
 	hintSignIn   = "sign in with `az login`, or give the run an identity: see docs/state/azblob.md"
 )
 
@@ -158,13 +160,22 @@ func (r request) grant(code string) string {
 	if r.op == "read" || r.op == "list the versions of" {
 		role = "Storage Blob Data Reader"
 	}
+	byKey := r.store.access.key != nil
 	switch code {
-	case "AuthorizationFailure", "IpAuthorizationError", "NetworkSecurityPerimeterDenied":
-		return "let the account's firewall take this machine's address, or grant the role " + role + " on the container"
+	case "AuthorizationFailure":
+		if byKey {
+			return isKey + ", and let the account's firewall take this machine's address"
+		}
+		return firewall + role + " on the container"
+	case "IpAuthorizationError", "NetworkSecurityPerimeterDenied":
+		return firewall + role + " on the container"
 	case "KeyBasedAuthenticationNotPermitted":
 		return "the account takes no keys: leave AZURE_STORAGE_KEY out and sign in with an identity"
 	case "AuthenticationFailed", "InvalidAuthenticationInfo":
-		return "the key, signature or token is not this account's, or has run out; see that this machine's clock is right"
+		if byKey {
+			return isKey + ", and that this machine's clock is right"
+		}
+		return "the signature or token is not this account's, or has run out; see that this machine's clock is right"
 	}
 	return "grant the role " + role + " on the container, or what \"coffer permissions\" lists"
 }

@@ -37,6 +37,7 @@ func TestOpenRefuses(t *testing.T) {
 		{with(func(c *Config) { c.Key = "a//b" }), nil, "empty part"},
 		{with(func(c *Config) { c.Key = "a/../b" }), nil, "ends with a dot"},
 		{with(func(c *Config) { c.Key = "a\nb" }), nil, "key"},
+		{with(func(c *Config) { c.Key = "team/coffer.lock" }), nil, "choose another"},
 		{with(func(c *Config) { c.Endpoint = "shop" }), nil, "endpoint"},
 		{with(func(c *Config) { c.Endpoint = "http://shop.example.com" }), nil, "no TLS"},
 		{with(func(c *Config) { c.Endpoint = "https://shop.example.com/?sig=CANARY" }), nil, "AZURE_STORAGE_SAS_TOKEN"},
@@ -175,5 +176,16 @@ func TestPermissionsNameWhatIsAsked(t *testing.T) {
 	}
 	if apply := c.Permissions(true); !strings.Contains(apply, "blobs/write") || !strings.Contains(apply, "blobs/delete as well") {
 		t.Error(apply)
+	}
+	for endpoint, want := range map[string][]string{
+		"https://shopstate.blob.core.usgovcloudapi.net": {"storageAccounts/shopstate/"},
+		"https://state.example.com":                     {"storageAccounts/ACCOUNT/", "ACCOUNT (the storage account that answers at https://state.example.com)"},
+	} {
+		c := &Config{Endpoint: endpoint, Container: "states", Key: "k"}
+		for _, w := range append(want, "Put in: SUBSCRIPTION") {
+			if plan := c.Permissions(false); !strings.Contains(plan, w) {
+				t.Errorf("%q is not in\n%s", w, plan)
+			}
+		}
 	}
 }

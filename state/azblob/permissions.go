@@ -2,6 +2,7 @@ package azblob
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -13,9 +14,14 @@ func (c *Config) Permissions(write bool) string {
 		name = "Coffer apply " + c.Container
 		actions = append(actions, blobs+"write", blobs+"add/action")
 	}
+	account, put := c.accountFor(), "SUBSCRIPTION, GROUP (that of the storage account)"
+	if account == "" {
+		account, put = "ACCOUNT", put+", ACCOUNT (the storage account that answers at "+c.Endpoint+")"
+	}
 	scope := fmt.Sprintf("/subscriptions/SUBSCRIPTION/resourceGroups/GROUP/providers/Microsoft.Storage/storageAccounts/%s/blobServices/default/containers/%s",
-		c.accountOr("ACCOUNT"), c.Container)
+		account, c.Container)
 	var out strings.Builder
+	fmt.Fprintf(&out, "# Put in: %s and PRINCIPAL (who signs in: az ad sp list).\n", put)
 	if write {
 		fmt.Fprintf(&out, "# \"coffer init\" removes the probes that it makes: whoever runs it needs %sdelete as well.\n", blobs)
 	}
@@ -25,9 +31,15 @@ func (c *Config) Permissions(write bool) string {
 	return out.String()
 }
 
-func (c *Config) accountOr(unknown string) string {
-	if c.Account == "" {
-		return unknown
+// accountFor returns the storage account, "" where the block does not say.
+func (c *Config) accountFor() string {
+	if c.Account != "" {
+		return c.Account
 	}
-	return c.Account
+	if u, err := url.Parse(c.Endpoint); err == nil {
+		if account, rest, _ := strings.Cut(u.Hostname(), "."); strings.HasPrefix(rest, "blob.") {
+			return account
+		}
+	}
+	return ""
 }

@@ -116,6 +116,8 @@ func (c *Config) check() error {
 		return errors.New("bucket is no name of a bucket: letters, digits, dots and hyphens")
 	case !goodKey(c.Key):
 		return errors.New(`key is no name for an object: letters, digits and / - _ . = @, such as "team/coffer"`)
+	case remote.OwnName(c.Key):
+		return errors.New("key ends like what coffer keeps beside a state (.lock, .journal, .probe-…): choose another")
 	case c.ImpersonateServiceAccount != "" && (!strings.Contains(c.ImpersonateServiceAccount, "@") || strings.Trim(c.ImpersonateServiceAccount, letters+digits+".-_@") != ""):
 		return errors.New("impersonate_service_account is no mail address of a service account")
 	case c.KMSKeyName != "" && (!strings.HasPrefix(c.KMSKeyName, "projects/") || strings.Trim(c.KMSKeyName, letters+digits+":/-_.") != ""):

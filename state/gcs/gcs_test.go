@@ -28,7 +28,7 @@ func environment(more ...string) remote.Env {
 	}
 }
 
-func open(t *testing.T, c gcs.Config, env remote.Env) remote.Blobs {
+func open(t testing.TB, c gcs.Config, env remote.Env) remote.Blobs {
 	t.Helper()
 	b, err := c.Open(t.Context(), env)
 	if err != nil {
@@ -59,6 +59,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		{"key that ends with a slash", func(c *gcs.Config) { c.Key = "team/" }, nil, "key"},
 		{"key that climbs", func(c *gcs.Config) { c.Key = "../coffer" }, nil, "key"},
 		{"key with a quote", func(c *gcs.Config) { c.Key = `team"` }, nil, "key"},
+		{"key of another state's journal", func(c *gcs.Config) { c.Key = "team/coffer.journal" }, nil, "choose another"},
 		{"account", func(c *gcs.Config) { c.ImpersonateServiceAccount = "deploy/../x@y" }, nil, "impersonate_service_account"},
 		{"key of KMS", func(c *gcs.Config) { c.KMSKeyName = "coffer" }, nil, "kms_key_name"},
 		{"file that is not there", func(c *gcs.Config) { c.CredentialsFile = "none.json" }, nil, "credentials_file"},
@@ -93,7 +94,7 @@ func TestPermissions(t *testing.T) {
 	const wantRead = `# The least for reading the state. With this in role.yaml:
 #   gcloud iam roles create cofferStateRead --project PROJECT --file role.yaml
 #   gcloud storage buckets add-iam-policy-binding gs://bucket --member MEMBER --role projects/PROJECT/roles/cofferStateRead \
-#     --condition='title=cofferStateRead,expression=resource.name == "projects/_/buckets/bucket" || resource.name.startsWith("projects/_/buckets/bucket/objects/team/coffer")'
+#     --condition='title=cofferStateRead,expression=resource.name == "projects/_/buckets/bucket" || resource.name == "projects/_/buckets/bucket/objects/team/coffer" || resource.name.startsWith("projects/_/buckets/bucket/objects/team/coffer.")'
 # With storage.buckets.get as well, ` + "`coffer state history`" + ` can tell a bucket that keeps no versions.
 title: Coffer, reading the state
 stage: GA

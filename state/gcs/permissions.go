@@ -20,11 +20,12 @@ func (c *Config) Permissions(write bool) string {
 			"storage.objects.delete # to replace an object is to delete what was there")
 	}
 	bucket := "projects/_/buckets/" + c.Bucket
+	object := bucket + "/objects/" + c.Key // behind it, with a dot: journal, lock, probes
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The least for %s the state. With this in role.yaml:\n", what)
 	fmt.Fprintf(&b, "#   gcloud iam roles create %s --project PROJECT --file role.yaml\n", role)
 	fmt.Fprintf(&b, "#   gcloud storage buckets add-iam-policy-binding gs://%s --member MEMBER --role projects/PROJECT/roles/%s \\\n", c.Bucket, role)
-	fmt.Fprintf(&b, "#     --condition='title=%s,expression=resource.name == \"%s\" || resource.name.startsWith(\"%s/objects/%s\")'\n", role, bucket, bucket, c.Key)
+	fmt.Fprintf(&b, "#     --condition='title=%s,expression=resource.name == \"%s\" || resource.name == \"%s\" || resource.name.startsWith(\"%s.\")'\n", role, bucket, object, object)
 	b.WriteString("# With storage.buckets.get as well, `coffer state history` can tell a bucket that keeps no versions.\n")
 	if write {
 		fmt.Fprintf(&b, "# `coffer init` needs no more: its probes are objects %s.probe-…, which it removes.\n", c.Key)

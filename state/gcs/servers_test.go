@@ -24,7 +24,7 @@ type emulator struct {
 	buckets atomic.Int64
 }
 
-func start(t *testing.T) *emulator {
+func start(t testing.TB) *emulator {
 	t.Helper()
 	return &emulator{address: servers.FakeGCS(t)}
 }
@@ -32,7 +32,7 @@ func start(t *testing.T) *emulator {
 func (e *emulator) env() remote.Env { return environment("STORAGE_EMULATOR_HOST=" + e.address) }
 
 // state makes a bucket and returns a state in it.
-func (e *emulator) state(t *testing.T, versioning bool) gcs.Config {
+func (e *emulator) state(t testing.TB, versioning bool) gcs.Config {
 	t.Helper()
 	name := fmt.Sprintf("bucket-%d", e.buckets.Add(1))
 	body := strings.NewReader(fmt.Sprintf(`{"name":%q,"versioning":{"enabled":%t}}`, name, versioning))

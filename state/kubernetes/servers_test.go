@@ -53,7 +53,7 @@ func (r *real) grant(t *testing.T, namespace, text string) {
 }
 
 // as opens a state with a token.
-func (r *real) as(t *testing.T, namespace, token string) func() *blobs {
+func (r *real) as(t testing.TB, namespace, token string) func() *blobs {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(file, []byte(r.Kubeconfig(token)), 0o600); err != nil {

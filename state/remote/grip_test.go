@@ -98,8 +98,10 @@ func TestABrokenLockWhoseGripStays(t *testing.T) {
 		must(t, hung.Append(t.Context(), statetest.Intent("db", "op-1", "")))
 		_, err = store.BreakLock(t.Context(), "lock-of-apply", statetest.Who("state unlock"))
 		must(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
 		for range 2 {
-			next, err := store.Lock(t.Context(), statetest.Who("import"))
+			next, err := store.Lock(ctx, statetest.Who("import"))
 			must(t, err)
 			if id := blocked(t, store); id != "lock-of-import" {
 				t.Errorf("locked by %q", id)
@@ -110,7 +112,7 @@ func TestABrokenLockWhoseGripStays(t *testing.T) {
 			}
 			must(t, next.Unlock(t.Context()))
 		}
-		without, err := store.Lock(t.Context(), statetest.Who("import"))
+		without, err := store.Lock(ctx, statetest.Who("import"))
 		must(t, err)
 		if err := hung.Append(t.Context(), statetest.Outcome("db", "v1")); !isLost(err) {
 			t.Errorf("append: %v", err)
@@ -123,7 +125,7 @@ func TestABrokenLockWhoseGripStays(t *testing.T) {
 			t.Errorf("with the grip at hand, locked by %q", id)
 		}
 		must(t, without.Unlock(t.Context()))
-		last, err := store.Lock(t.Context(), statetest.Who("apply"))
+		last, err := store.Lock(ctx, statetest.Who("apply"))
 		must(t, err)
 		if g.taken.Load() == nil {
 			t.Error("the last one has no grip")

@@ -23,8 +23,8 @@ type statement struct {
 	Condition map[string]map[string]string `json:",omitempty"`
 }
 
-// Permissions implements [remote.Backend]: IAM policies, each below a line that
-// says what it is for.
+// Permissions implements [remote.Backend]: one IAM policy. JSON has no room for
+// reasons, so they are in the names of its statements.
 func (c *Config) Permissions(write bool) string {
 	bucket := "arn:" + c.partition() + ":s3:::" + c.Bucket
 	object := func(name string) string { return bucket + "/" + c.key(name) }
@@ -36,21 +36,16 @@ func (c *Config) Permissions(write bool) string {
 		allow("CofferTellMissing", []string{"s3:ListBucket"}, bucket),
 		{
 			Sid: "CofferHistory", Effect: "Allow", Action: []string{"s3:ListBucketVersions"}, Resource: []string{bucket},
-			Condition: map[string]map[string]string{"StringLike": {"s3:prefix": c.Key + "*"}},
+			Condition: map[string]map[string]string{"StringEquals": {"s3:prefix": c.Key}},
 		},
 		allow("CofferRead", []string{"s3:GetObject", "s3:GetObjectVersion"}, state...),
 	}
-	text := "# The least for reading the state.\n"
 	if write {
-		text = "# The least for changing the state.\n"
-		list = append(list, allow("CofferWrite", []string{"s3:PutObject"}, state...))
+		list = append(list,
+			allow("CofferWrite", []string{"s3:PutObject"}, state...),
+			allow("CofferInitProbes", []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}, probes...))
 	}
-	text += render(append(list, c.keyRights(write)...))
-	if write {
-		text += "# `coffer init` needs this as well: it tries the bucket on objects of its own, and removes them.\n" +
-			render([]statement{allow("CofferProbe", []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}, probes...)})
-	}
-	return text
+	return render(append(list, c.keyRights(write)...))
 }
 
 func allow(sid string, actions []string, resources ...string) statement {

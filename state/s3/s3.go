@@ -179,6 +179,8 @@ func (c *Config) check() error {
 		return errors.New("bucket is no name of a bucket: letters, digits, dots and hyphens")
 	case !goodKey(c.Key):
 		return errors.New(`key is no name for an object: letters, digits and / - _ . = @, such as "team/coffer"`)
+	case remote.OwnName(c.Key):
+		return errors.New("key ends like what coffer keeps beside a state (.lock, .journal, .probe-…): choose another")
 	case strings.Trim(c.Region, letters+digits+"-") != "":
 		return errors.New("region is no name of a region")
 	case c.ExpectedBucketOwner != "" && (len(c.ExpectedBucketOwner) != 12 || strings.Trim(c.ExpectedBucketOwner, digits) != ""):

@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"net/http/httptest"
 	"os"
@@ -21,7 +22,7 @@ import (
 )
 
 // surroundings gives the SDK an environment with keys and nothing else.
-func surroundings(t *testing.T, more ...string) remote.Env {
+func surroundings(t testing.TB, more ...string) remote.Env {
 	t.Helper()
 	for _, kv := range os.Environ() {
 		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
@@ -43,7 +44,7 @@ func surroundings(t *testing.T, more ...string) remote.Env {
 }
 
 // compatible starts a server that enforces the conditions of writes.
-func compatible(t *testing.T, versioning bool) s3.Config {
+func compatible(t testing.TB, versioning bool) s3.Config {
 	t.Helper()
 	backend := s3mem.New(s3mem.WithTimeSource(&steps{start: time.Now()}))
 	if err := backend.CreateBucket("bucket"); err != nil {
@@ -73,7 +74,7 @@ func (s *steps) Now() time.Time {
 
 func (s *steps) Since(t time.Time) time.Duration { return s.Now().Sub(t) }
 
-func open(t *testing.T, c s3.Config, env remote.Env) remote.Blobs {
+func open(t testing.TB, c s3.Config, env remote.Env) remote.Blobs {
 	t.Helper()
 	b, err := c.Open(t.Context(), env)
 	if err != nil {
@@ -161,6 +162,8 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		{"key that begins with a slash", func(c *s3.Config) { c.Key = "/coffer" }, "key"},
 		{"key that climbs", func(c *s3.Config) { c.Key = "team/../coffer" }, "key"},
 		{"key that a policy reads as a pattern", func(c *s3.Config) { c.Key = "team/*" }, "key"},
+		{"key of another state's lock", func(c *s3.Config) { c.Key = "team/coffer.lock" }, "choose another"},
+		{"key of another state's probe", func(c *s3.Config) { c.Key = "team/coffer.probe-1a2b" }, "choose another"},
 		{"no region", func(c *s3.Config) { c.Region = "" }, "AWS_REGION"},
 		{"region with a dot", func(c *s3.Config) { c.Region = "evil.example.com" }, "region"},
 		{"owner", func(c *s3.Config) { c.ExpectedBucketOwner = "4711" }, "expected_bucket_owner"},
@@ -218,8 +221,7 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s: not the difference between reading and writing:\n%s\n%s", action, read, write)
 		}
 	}
-	const want = `# The least for reading the state.
-{
+	const want = `{
   "Version": "2012-10-17",
   "Statement": [
     {
@@ -242,8 +244,8 @@ func TestPermissions(t *testing.T) {
         "arn:aws-cn:s3:::bucket"
       ],
       "Condition": {
-        "StringLike": {
-          "s3:prefix": "team/coffer*"
+        "StringEquals": {
+          "s3:prefix": "team/coffer"
         }
       }
     },
@@ -283,6 +285,9 @@ func TestPermissions(t *testing.T) {
 	}
 	if !strings.Contains(write, "arn:aws-cn:s3:::bucket/team/coffer.probe-*") {
 		t.Errorf("no probes:\n%s", write)
+	}
+	if !json.Valid([]byte(read)) || !json.Valid([]byte(write)) {
+		t.Errorf("not one document of JSON each:\n%s\n%s", read, write)
 	}
 }
 
