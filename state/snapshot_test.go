@@ -368,7 +368,7 @@ func genEntry() *rapid.Generator[*state.Entry] {
 func genSnapshot() *rapid.Generator[*state.Snapshot] {
 	return rapid.Custom(func(t *rapid.T) *state.Snapshot {
 		s := state.New("p", state.Lineage("p"))
-		s.Serial = rapid.Uint64().Draw(t, "serial")
+		s.Serial = rapid.Uint64Range(0, state.MaxSerial).Draw(t, "serial")
 		for ref := range rapid.MapOfN(rapid.StringMatching(`[a-z]{1,4}`), rapid.Just(0), 0, 3).Draw(t, "providers") {
 			s.Providers[ref] = "identity of " + ref
 			if rapid.Bool().Draw(t, "incarnation") {

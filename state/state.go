@@ -94,8 +94,8 @@ type Snapshot struct {
 	Holder *LockInfo
 	// Replayed: a save is worth it though nothing changes. The journal that an
 	// interrupted apply left is part of this snapshot and not yet of the saved
-	// state, or that is encrypted otherwise than it would be now. It is never saved
-	// itself.
+	// state, or that is encrypted otherwise than it would be now, or is older than
+	// one that was seen. It is never saved itself.
 	Replayed bool
 }
 

@@ -146,6 +146,24 @@ func (inv *invocation) openState(ctx context.Context, cfg *lang.Config, kept kep
 	return remote.New(blobs, o), nil
 }
 
+// backend returns the state of the configuration, to look at it. With -state it
+// needs no configuration that can be read; without it, a guess would be
+// dangerous.
+func (inv *invocation) backend(ctx context.Context) (stateBackend, error) {
+	return inv.backendFor(ctx, providers.PhasePlan)
+}
+
+func (inv *invocation) backendFor(ctx context.Context, phase providers.Phase) (stateBackend, error) {
+	w, err := inv.openStateless(ctx, phase)
+	switch {
+	case err == nil:
+		return w.knowing(), nil
+	case inv.state != "":
+		return knowingStore{inv.stateFile(inv.statePath(""), ""), inv, seenFile{}}, nil
+	}
+	return nil, err
+}
+
 // warnOfBypass says that the backend of the configuration is not the one that is
 // used, since a variable is easily forgotten.
 func (inv *invocation) warnOfBypass(kept keptState) {

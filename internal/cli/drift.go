@@ -97,6 +97,9 @@ func runDrift(ctx context.Context, inv *invocation, opts *driftOptions) error {
 	}
 	report.ValuesRead = w.valuesRead()
 	report.Diagnostics = append(inv.planWarnings(), report.Diagnostics...)
+	if w.newer > 0 {
+		report.Diagnostics = append(report.Diagnostics, w.older())
+	}
 	if err := opts.format.show(w.driftResult(report, diff)); err != nil {
 		return err
 	}

@@ -163,13 +163,16 @@ func TestASeenFileThatCannotBeUsed(t *testing.T) {
 	p.environ.Vars["HOME"] = p.dir
 	p.run(t, ExitDone, "plan")
 	file := filepath.Join(".local", "state", "coffer", "seen", state.Lineage("shared-1")+".json")
-	p.write(t, file, "garbage")
-	_, errs := p.run(t, ExitDone, "plan")
-	if !strings.Contains(flat(errs), "is not what coffer wrote there: remove it") {
-		t.Errorf("plan says: %s", errs)
-	}
-	if p.read(t, file) != "garbage" {
-		t.Error("it was replaced")
+	for _, garbage := range []string{"garbage", `{"places": {"memory": 9999999999999999}}`} {
+		p.write(t, file, garbage)
+		for _, args := range [][]string{{"plan"}, {"apply", "-auto-approve"}} {
+			if _, errs := p.run(t, ExitDone, args...); !strings.Contains(flat(errs), "is not what coffer wrote there: remove it") {
+				t.Errorf("%v says: %s", args, errs)
+			}
+		}
+		if p.read(t, file) != garbage {
+			t.Error("it was replaced")
+		}
 	}
 }
 

@@ -58,7 +58,13 @@ func (f seenFile) load() (seenSerials, error) {
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(data, &s); err != nil {
+	err = json.Unmarshal(data, &s)
+	for _, serial := range s.Places {
+		if serial >= state.MaxSerial {
+			err = fmt.Errorf("serial %d", serial)
+		}
+	}
+	if err != nil {
 		return seenSerials{}, fmt.Errorf("%s is not what coffer wrote there: remove it", f.path)
 	}
 	return s, nil

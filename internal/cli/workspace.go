@@ -381,24 +381,6 @@ func (w *workspace) valuesRead() int {
 	return n
 }
 
-// backend returns the state of the configuration, to look at it. With -state it
-// needs no configuration that can be read; without it, a guess would be
-// dangerous.
-func (inv *invocation) backend(ctx context.Context) (stateBackend, error) {
-	return inv.backendFor(ctx, providers.PhasePlan)
-}
-
-func (inv *invocation) backendFor(ctx context.Context, phase providers.Phase) (stateBackend, error) {
-	w, err := inv.openStateless(ctx, phase)
-	switch {
-	case err == nil:
-		return w.knowing(), nil
-	case inv.state != "":
-		return knowingStore{inv.stateFile(inv.statePath(""), ""), inv, seenFile{}}, nil
-	}
-	return nil, err
-}
-
 // sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

@@ -136,10 +136,10 @@ func (c *cutter) serve(client net.Conn) {
 		case "before":
 			return
 		case "after":
-			answers.Lock() // for good
-			_ = client.Close()
+			answers.Lock()
 			_, _ = server.Write(append(round, 'X', 0, 0, 0, 4))
 			_, _ = io.Copy(io.Discard, server) // until it has done all
+			_ = client.Close()
 			answers.Unlock()
 			return
 		case "slow":

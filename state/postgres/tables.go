@@ -78,7 +78,7 @@ func (s *store) makeTables(ctx context.Context, conn *pgconn.PgConn) error {
 		e := &remote.Error{
 			Code: remote.Denied, Place: s.place, Op: "create the tables", Unchanged: true,
 			Err:  errors.New(s.scrub(reason.Message)),
-			Hint: "let a role that may create them run what \"coffer permissions -phase apply\" prints",
+			Hint: "let a role that may create them run what \"coffer permissions -phase apply -provider backend\" prints",
 		}
 		err = e
 	}

@@ -253,7 +253,7 @@ func (r *faultRun) runs(t *testing.T, f netfault.Fault) {
 			if p.err != nil {
 				r.silent(p.err, problem)
 				// What is read and is no state is not an error of the store.
-				if !isExpected(p.err) && (r.h.Whole || !f.MayHaveActed || !strings.HasPrefix(p.err.Error(), p.place)) {
+				if !isExpected(p.err) && (r.h.Whole || !f.MayHaveActed || !strings.Contains(p.err.Error(), p.place)) {
 					problem("the error is not typed: %v", p.err)
 				}
 			}
