@@ -7,8 +7,12 @@ type Journal struct {
 }
 
 // Journal returns the journal that a crash left, to go on with, or begins one
-// for who. project is that of a state that does not exist yet.
+// for who. project is that of a state that does not exist yet. What a misfit
+// announced is announced anew.
 func (l *Loaded) Journal(project string, who LockInfo) (*Journal, error) {
+	if l.misfit {
+		return l.announced(project, who)
+	}
 	if l.journal != nil {
 		return &Journal{sum: l.journal.sum, text: l.journal.text}, nil
 	}

@@ -221,3 +221,51 @@ func TestAReadHasNoConflict(t *testing.T) {
 		}
 	})
 }
+
+// What a journal announced that does not fit the state is pending, and stays so
+// when the run that found it dies too.
+func TestAJournalThatDoesNotFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := seeded(t)
+		old, err := m.Get(t.Context(), remote.StateBlob)
+		must(t, err)
+		must(t, apply(t.Context(), m).err)
+		m.Fault = func(c statetest.Call, after bool) error {
+			if c.Name == remote.StateBlob && c.Op == "put" && !after {
+				return &remote.Error{Code: remote.Denied, Op: "write", Unchanged: true, Err: errors.New("denied")}
+			}
+			return nil
+		}
+		store := remote.New(m, remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
+		session, err := store.Lock(t.Context(), statetest.Who("apply"))
+		must(t, err)
+		s, err := session.Load(t.Context())
+		must(t, err)
+		must(t, session.Append(t.Context(), statetest.Intent("third", "op-3", "")))
+		s.Providers["x"] = "x:1"
+		if session.Save(t.Context(), s) == nil {
+			t.Fatal("saved")
+		}
+		must(t, session.Unlock(t.Context()))
+		m.Fault = nil
+		m.Set(remote.StateBlob, old.Data) // serial 1, and the journal began at 2
+
+		for range 2 {
+			session, err := store.Lock(t.Context(), statetest.Who("apply"))
+			must(t, err)
+			got, err := session.Load(t.Context())
+			must(t, err)
+			if e := got.Entries[statetest.At("third")]; e == nil || e.Pending == nil {
+				t.Fatalf("what was announced is not pending: %+v", e)
+			}
+			must(t, session.Append(t.Context(), statetest.Intent("fourth", "op-4", ""))) // and dies
+			must(t, session.Unlock(t.Context()))
+			if got, err = store.Read(t.Context()); err != nil || len(got.Pending()) != 2 {
+				t.Errorf("after another run that died: %v, %v", got.Pending(), err)
+			}
+		}
+		if len(store.Warnings()) != 0 {
+			t.Errorf("the journal still does not fit: %q", store.Warnings())
+		}
+	})
+}

@@ -15,5 +15,5 @@ func TestRace(t *testing.T) {
 	env, c := surroundings(t), compatible(t, false)
 	statetest.Race(t, func(testing.TB) state.Store {
 		return remote.New(open(t, c, env), remote.Options{Project: statetest.Project, Now: time.Now, Random: rand.Reader})
-	}, 200)
+	}, pairs)
 }

@@ -1,0 +1,5 @@
+//go:build soak
+
+package s3_test
+
+const pairs = 200
