@@ -131,7 +131,7 @@ func (w *World) Load() *lang.Config {
 			w.Fatalf("%v", err)
 		}
 	}
-	cfg, diags := lang.Load(w.dir, lang.Options{ProviderTypes: []string{"memory", "vault"}})
+	cfg, diags := lang.Load(w.dir, lang.Options{ProviderTypes: []string{"memory", "vault", "kubernetes"}})
 	for _, d := range diags {
 		if d.Severity == 1 {
 			w.Fatalf("configuration: %s: %s", d.Summary, d.Detail)

@@ -62,7 +62,7 @@ func (d *Driver) settle(ctx context.Context, a *answers) {
 	if len(young) == 0 {
 		return
 	}
-	timer := time.NewTimer(min(wait, settled))
+	timer := time.NewTimer(min(wait, settled) + untilShown)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -35,7 +35,7 @@ func (d *Driver) check(path string) error {
 			WithHint("that is at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part")
 	case d.namespace != "" && namespace != d.namespace:
 		return invalid("is outside the namespace " + d.namespace + " of the provider").
-			WithHint("use a provider block without a namespace, or one of its own with an alias")
+			WithHint("leave namespace out of the provider block, and write NAMESPACE/NAME")
 	}
 	return nil
 }

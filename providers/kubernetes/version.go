@@ -153,8 +153,12 @@ func (m *metadata) written() bool {
 
 // settled is how much later than a change the server's clock must be for the
 // next change to carry another time: they are whole seconds, and those of
-// several API servers differ a little.
-const settled = 2 * time.Second
+// several API servers differ a little. The clock is told in whole seconds too,
+// so that after that and half a second it shows two seconds more.
+const (
+	settled    = 3 * time.Second / 2
+	untilShown = time.Second / 2
+)
 
 // version is what the package comment says.
 func (m *metadata) version() string {
@@ -168,7 +172,11 @@ func (m *metadata) version() string {
 func (m *metadata) youth() time.Duration {
 	var longest time.Duration
 	for _, o := range m.owners() {
-		if !o.ours() {
+		switch {
+		case o.ours():
+		case m.asked.IsZero():
+			return settled
+		default:
 			longest = max(longest, settled-m.asked.Sub(o.Time))
 		}
 	}
