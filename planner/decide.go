@@ -45,7 +45,9 @@ func table() []row {
 		{"a replica follows its primary", rowReplica},
 		{"recorded elsewhere: relocate", rowRelocate},
 		{"missing while a replica lives", rowReplicaLives},
+		{"accepted, and nothing is there: refuse", rowNothingToAccept},
 		{"not recorded and missing: create", rowNew},
+		{"import of what is marked for another: refuse", rowImportAnothers},
 		{"not recorded, our mark: adopt", rowAdoptOurs},
 		{"import or manual, nobody's mark: adopt", rowImport},
 		{"not recorded, a stranger's: refuse", rowStranger},
@@ -236,7 +238,7 @@ func rowStranger(x *differ, f *facts) (outcome, bool) {
 		owner, way = fmt.Sprintf("by project %q", mark.Project), fmt.Sprintf("Set another path, or take it over with: coffer import -take-over '%s' %s", f.r.Address, shellWord(id))
 	}
 	if x.markedForAnother(f.r, &f.o) {
-		owner, way = "under another address", fmt.Sprintf("Its mark names another secret of this project. Set another path, add a moved block, or adopt it with: coffer import '%s' %s", f.r.Address, shellWord(id))
+		owner, way = "under another address", x.wayPast(f)
 	}
 	what := "secret at"
 	if f.r.IsObject() {

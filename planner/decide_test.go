@@ -147,8 +147,8 @@ var decisions = []struct {
 			return w.Configure(placesOf("a", "p/b", "b", "p/a")).Plan()
 		},
 		want: []string{
-			`error app.shop.secret.a["dev"] and others change places in a circle`,
-			`error app.shop.secret.b["dev"] and others change places in a circle`,
+			`error app.shop.secret.a["dev"] is among those that change places in a circle`,
+			`error app.shop.secret.b["dev"] is among those that change places in a circle`,
 		},
 	},
 	{
@@ -342,7 +342,7 @@ var decisions = []struct {
 			w.State.Lose()
 			return w.Configure(plus(gen, with(urlSecret, "{ ", "{\n    path = \"moved/url\"\n    ", " }", "\n  }"))).Plan()
 		},
-		want: []string{"adopt " + key + " state_lost", "relocate " + at("url") + " moved reads", "note " + at("url") + " not_compared", `note provider.memory.secret["shop/dev/url"] orphan`},
+		want: []string{"adopt " + key + " state_lost", "relocate " + at("url") + " moved reads", "note " + at("url") + " not_compared"},
 	},
 	{
 		row: "import or manual, nobody's mark: adopt", name: "manual",
@@ -400,6 +400,44 @@ var decisions = []struct {
 			return w.Plan()
 		},
 		want: []string{"create " + key + " missing new-value"},
+	},
+	{
+		row: "accepted, and nothing is there: refuse", name: "recorded",
+		do: func(w *plannertest.World) *planner.Plan {
+			w.Configure(gen).Apply()
+			w.Stores["memory"].Remove("shop/dev/key", 0)
+			return w.Plan(plannertest.Settle(key, planner.SettleAccept))
+		},
+		want: []string{"error " + key + " is not there, so there is nothing to accept"},
+	},
+	{
+		row: "accepted, and nothing is there: refuse", name: "never made",
+		do: func(w *plannertest.World) *planner.Plan {
+			return w.Configure(gen).Plan(plannertest.Settle(key, planner.SettleAccept))
+		},
+		want: []string{"error " + key + " is not there, so there is nothing to accept"},
+	},
+	{
+		row: "accepted, and nothing is there: refuse", name: "one of all below an app: the others are accepted",
+		do: func(w *plannertest.World) *planner.Plan {
+			w.Configure(both).Apply()
+			w.Stores["memory"].Remove("shop/dev/key", 0)
+			w.Stores["memory"].Edit("shop/dev/other", secret.String("by hand"), "mallory")
+			return w.Plan(plannertest.Settle("app.shop", planner.SettleAccept))
+		},
+		want: []string{`adopt app.shop.secret.other["dev"] changed_outside`, "note " + key + " missing"},
+	},
+	{
+		row: "import of what is marked for another: refuse", name: "after a lost state, two paths exchanged",
+		do: func(w *plannertest.World) *planner.Plan {
+			w.Configure(placesOf("a", "p/a", "b", "p/b")).Apply()
+			w.State.Lose()
+			return w.Configure(placesOf("a", "p/b", "b", "p/a") + importing(at("a"), "p/b")).Plan()
+		},
+		want: []string{
+			"error " + at("a") + " is to import the value of another secret",
+			"error " + at("b") + " exists already, managed under another address",
+		},
 	},
 	{
 		row: "recorded and missing: create again", name: "rotation = never: conflict",
@@ -805,6 +843,11 @@ func placesOf(pairs ...string) string {
 		hcl += fmt.Sprintf("  secret %q {\n    value = random_hex()\n    path = %q\n  }\n", pairs[i], pairs[i+1])
 	}
 	return hcl + "}\n"
+}
+
+// importing is an import block.
+func importing(address, path string) string {
+	return fmt.Sprintf("import {\n  to = %s\n  id = %q\n}\n", address, path)
 }
 
 func due(strategy string) string {

@@ -113,7 +113,7 @@ func (x *differ) holdsOn(c *Change) bool {
 	text := ""
 	switch there := x.live.stores[e.Location.Provider]; {
 	case wanted:
-		text = "stays: secrets of the configuration lie in it. Put its block back, or forget it with a removed block and destroy = false"
+		text = "stays: secrets of the configuration lie in it. Put its block back, or forget it with a removed block that has lifecycle { destroy = false }"
 	case there == nil || there.err != nil || len(there.failed) > 0:
 		text = "stays for now: what lies in it could not be seen"
 	case len(there.secrets) > 0:

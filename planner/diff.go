@@ -111,6 +111,7 @@ type differ struct {
 	replicas   map[addr.Address][]*state.Entry // by primary address; see index
 	inputsSeen map[string]int                  // latest generation that anything was made of, by address
 	marked     map[string]addr.Location        // strangers with our mark, by the address hash in it
+	declared   map[string]*Resource            // secrets, by the address hash in their mark; see index
 	unknown    []addr.Location                 // listed, and named by neither configuration nor state
 	outcomes   []outcome                       // by Resource.n
 	readers    map[addr.Address][]Key          // changes that stop using a secret

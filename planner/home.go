@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/cofferhq/coffer/lang"
@@ -109,7 +110,7 @@ func rowTenant(x *differ, f *facts) (outcome, bool) {
 		return outcome{}, false
 	}
 	if x.circle(f.r) {
-		return x.refuse(f, f.r.Address.String()+" and others change places in a circle",
+		return x.refuse(f, f.r.Address.String()+" is among those that change places in a circle",
 			"Each waits for the place of the next. Give one of them a third path, apply, and then the path it is to have."), true
 	}
 	x.evicted[f.tenant.Location] = true
@@ -151,7 +152,66 @@ func (x *differ) markedForAnother(r *Resource, o *Observation) bool {
 	if primary := x.d.byAddress[r.Address.Primary()]; primary != nil {
 		r = primary
 	}
-	return !slices.ContainsFunc(x.names(r), func(a addr.Address) bool { return addressMark(a) == mark.Address })
+	return !x.named(r, mark.Address)
+}
+
+// named reports whether a mark names r, by its address or one it came from.
+func (x *differ) named(r *Resource, mark string) bool {
+	return slices.ContainsFunc(x.names(r), func(a addr.Address) bool { return addressMark(a) == mark })
+}
+
+// namedBy returns the declared secret that a mark of ours names, nil for none.
+func (x *differ) namedBy(mark string) *Resource {
+	x.index()
+	return x.declared[mark]
+}
+
+// ownValue returns where the value of r lies as its mark says, where neither its
+// place nor the state has it.
+func (x *differ) ownValue(r *Resource) (addr.Location, bool) {
+	x.index()
+	for _, a := range x.names(r) {
+		if loc, ok := x.marked[addressMark(a)]; ok && x.newest(r, x.names(r)) == nil {
+			o := x.live.At(r.Location)
+			own := x.s.Entries[r.Location] != nil || o.Exists && !x.markedForAnother(r, &o)
+			return loc, !own && loc != r.Location
+		}
+	}
+	return addr.Location{}, false
+}
+
+// wayPast says what to do about a place that holds the value of another secret
+// of ours. Where a declared one goes with it, to adopt it would give a program
+// the value of another.
+func (x *differ) wayPast(f *facts) string {
+	whose := x.namedBy(f.o.Attributes().Mark.Address)
+	said := "Its mark names another secret of this project. "
+	if whose != nil {
+		said = fmt.Sprintf("Its mark says that it is the value of %s. ", whose.Address)
+	}
+	if at, known := x.ownValue(f.r); known {
+		store := x.stores.ByIdentity(at.Provider) // it was listed there
+		return said + fmt.Sprintf("The own value of %s lies at %q on %s: set that as its path. To move it, give it a path at which nothing is.", f.r.Address, store.written(at), store.Ref())
+	}
+	if whose != nil {
+		return said + "Set another path."
+	}
+	return said + fmt.Sprintf("Set another path, add a moved block, or adopt it with: coffer import '%s' %s", f.r.Address, shellWord(f.place(x)))
+}
+
+// rowImportAnothers: what is to be imported is the value of another secret that
+// is declared, as its mark says. Only -take-over gives it to this one.
+func rowImportAnothers(x *differ, f *facts) (outcome, bool) {
+	if f.e != nil || f.r.Import == nil || x.o.TakeOver || !x.markedForAnother(f.r, &f.o) {
+		return outcome{}, false
+	}
+	whose := x.namedBy(f.o.Attributes().Mark.Address)
+	if whose == nil {
+		return outcome{}, false
+	}
+	id := f.place(x)
+	return x.refuse(f, f.r.Address.String()+" is to import the value of another secret",
+		fmt.Sprintf("%s If it is to be the value of %s all the same: coffer import -take-over %s %s", x.wayPast(f), f.r.Address, quoteArg(f.r.Address), shellWord(id))), true
 }
 
 // byMark returns an entry for what a lost or older state does not know, found
@@ -205,6 +265,15 @@ func (x *differ) index() {
 		return
 	}
 	x.replicas, x.inputsSeen = map[addr.Address][]*state.Entry{}, map[string]int{}
+	x.declared = map[string]*Resource{}
+	for _, r := range x.d.Resources {
+		if r.IsObject() || r.Role != state.RolePrimary {
+			continue
+		}
+		for _, a := range x.names(r) {
+			x.declared[addressMark(a)] = r
+		}
+	}
 	for _, r := range x.d.Resources { // at a place that another is declared to be at
 		o := x.live.At(r.Location)
 		if x.s.Entries[r.Location] == nil && r.Role == state.RolePrimary && o.Exists && !o.Meta.IsDeleted() && x.markedForAnother(r, &o) {

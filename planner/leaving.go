@@ -54,11 +54,17 @@ func (l *leaving) notOurs() string {
 	o, at := l.o.Object, l.store.Ref()
 	switch {
 	case o.Kept && l.asked():
-		return l.x.untied(l.e)
+		why := l.x.untied(l.e)
+		if why == "" && o.ByHand != "" {
+			return "stays on " + at + ": nothing tells what others keep in it, and that would be lost for good. It is deleted there by hand, " + o.ByHand
+		}
+		return why
+	case o.ByHand != "":
+		return "stays on " + at + ": it is deleted there by hand"
 	case o.Kept && (l.e.Address.Provider != "" || l.x.d.byAddress[l.e.Address] != nil):
 		return "stays on " + at + ", as others may use it too: it is deleted there by hand"
 	case o.Kept:
-		return "stays on " + at + ": a removed block with destroy = true, in the place of its block, deletes it; later it is deleted there by hand"
+		return "stays on " + at + ": a removed block with lifecycle { destroy = true }, in the place of its block, deletes it; later it is deleted there by hand"
 	case o.NoMark && l.made():
 		return ""
 	case o.NoMark && l.e.Version == "":
@@ -92,7 +98,8 @@ func (x *differ) untied(e *state.Entry) string {
 	}
 	for _, ref := range x.stores.Refs() {
 		other := x.stores[ref]
-		if !sameObjects(other, own) && other.DeclaredAt(a.Kind, a.Type, a.Name) != (providers.ObjectRef{}) {
+		same := other == own || other.Err == nil && sameObjects(other, own) // what was not reached may be any place
+		if !same && other.DeclaredAt(a.Kind, a.Type, a.Name) != (providers.ObjectRef{}) {
 			return fmt.Sprintf("stays on %s: %s could have %s as well, and only the state says which of the two it is, which is no reason to delete it. It is deleted there by hand", own.Ref(), ref, a)
 		}
 	}

@@ -144,7 +144,7 @@ func (l *leaving) generation(c *Change) int {
 }
 
 func (l *leaving) changedOutside() *Change {
-	a, way := quoteArg(l.e.Address), "a removed block and destroy = false"
+	a, way := quoteArg(l.e.Address), "a removed block that has lifecycle { destroy = false }"
 	if l.isObject() && (l.e.Address.App != "" || l.e.Address.Provider != "") {
 		way = "`coffer state rm " + a + "`" // no block can name it
 	}
@@ -156,7 +156,7 @@ func (l *leaving) delete(reason Reason) *Change {
 	e, x := l.e, l.x
 	if (e.Protect || l.o.Attributes().Mark.Protected) && reason != ReasonMoved {
 		x.diagnose(nil, &e.Address, e.Address.String()+" is protected",
-			"It would be deleted, because the configuration no longer has it. Put it back, or apply protect = false first; a removed block with destroy = false forgets it.")
+			"It would be deleted, because the configuration no longer has it. Put it back, or apply protect = false first; a removed block with lifecycle { destroy = false } forgets it.")
 		return nil
 	}
 	c := l.change(Delete, reason, "")
@@ -177,7 +177,7 @@ func (l *leaving) unmarked() *Change {
 		return l.change(Adopt, ReasonInterrupted, "our mark is written, which the interrupted run did not come to")
 	}
 	return l.change(Conflict, ReasonInterrupted, "an apply of ours was interrupted before it could mark it, and its block is gone: "+
-		"put the block back to keep it, or `coffer accept %s` and delete it then, or forget it with a removed block and destroy = false", quoteArg(l.e.Address))
+		"put the block back to keep it, or `coffer accept %s` and delete it then, or forget it with a removed block that has lifecycle { destroy = false }", quoteArg(l.e.Address))
 }
 
 // anothersMark reports whether what is live carries our mark for another
@@ -221,6 +221,11 @@ func (x *differ) stranger(loc addr.Location, meta providers.Meta) {
 	o := Observation{Meta: meta, Exists: true}
 	if caps := x.caps[store.Ref()]; caps.Shared && !caps.marks || x.whose(caps.marks, &o) != ours || meta.IsDeleted() {
 		return
+	}
+	if r := x.namedBy(meta.Attributes.Mark.Address); r != nil {
+		if at, lost := x.ownValue(r); lost && at == loc {
+			return // the value of a secret that is declared, which its own row tells
+		}
 	}
 	if a, block := x.guess(store, loc.Path, meta); block != nil && block.Destroy && x.matches(a) {
 		if meta.Attributes.Mark.Protected {

@@ -2,6 +2,7 @@ package planner_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,16 @@ func TestTheGenerationOfAnAcceptedLeftover(t *testing.T) {
 			t.Errorf("the template holds %s", got)
 		}
 	})
+}
+
+// TestALeftoverNamesTheBlockAsItIsWritten: destroy stands in lifecycle.
+func TestALeftoverNamesTheBlockAsItIsWritten(t *testing.T) {
+	w := full(t).Configure(both)
+	w.Apply()
+	edit(w)
+	if d := change(t, w.Configure(without).Plan(), key).Detail; !strings.Contains(d, "lifecycle { destroy = false }") {
+		t.Errorf("it says %q", d)
+	}
 }
 
 // TestALeftoverWaitsOutALateWrite: what is on its way may arrive until the settle

@@ -70,9 +70,13 @@ func (x *differ) sameObject(f *facts) outcome {
 }
 
 // leftAsIs says which settings the block has no more, and which it has from now
-// on though they need no change: both are recorded and nothing else.
+// on though they need no change: both are recorded and nothing else. Of what is
+// taken over it says which settings nobody here chose.
 func (f *facts) leftAsIs() string {
 	o := f.o.Object
+	if o != nil && f.e == nil {
+		return notChosen(o.Unusual(f.r.Document))
+	}
 	if o == nil || f.e == nil || f.e.Document == "" {
 		return ""
 	}
@@ -91,6 +95,15 @@ func (f *facts) leftAsIs() string {
 		said = append(said, "declared now, and so already: "+strings.Join(stands, ", "))
 	}
 	return strings.Join(said, "; ")
+}
+
+// notChosen says what a block takes over with an object that was there before:
+// a role may let in more than its block tells.
+func notChosen(unusual []string) string {
+	if len(unusual) == 0 {
+		return ""
+	}
+	return "not written here, not the standard, and left as it is: " + strings.Join(unusual, ", ")
 }
 
 // joined puts two sentences behind each other.

@@ -64,7 +64,7 @@ func TestUnwantedObjects(t *testing.T) {
 		detail  string // of the first change
 		left    []providers.ObjectRef
 	}{
-		"a role":                   {nil, []*lang.Object{role()}, nil, "", nil, []string{"forget role.memory.web removed"}, "a removed block with destroy = true", []providers.ObjectRef{roleRef}},
+		"a role":                   {nil, []*lang.Object{role()}, nil, "", nil, []string{"forget role.memory.web removed"}, "a removed block with lifecycle { destroy = true }", []providers.ObjectRef{roleRef}},
 		"a role, named by a block": {nil, []*lang.Object{role()}, nil, goes, nil, []string{"delete role.memory.web removed"}, "", nil},
 		"a role that was there, named by a block": {
 			there, []*lang.Object{role()}, nil, goes, nil, []string{"delete role.memory.web removed"}, "", nil,

@@ -192,6 +192,15 @@ func TestObjectDecisions(t *testing.T) {
 		"gone: create again": {
 			[]*lang.Object{role()}, byHand(roleRef, ""), []*lang.Object{role()}, "", nil, []string{"create role.memory.web missing"}, roleRef, "name = web\n", 1,
 		},
+		"gone, accepted: nothing is made": {
+			[]*lang.Object{role()},
+			byHand(roleRef, ""),
+			[]*lang.Object{role()},
+			"",
+			[]plannertest.Option{plannertest.Settle("role.memory.web", planner.SettleAccept)},
+			[]string{"error role.memory.web is not there, so there is nothing to accept"},
+			roleRef, "", 0,
+		},
 		"another name for the same place: the mark follows": {
 			[]*lang.Object{ops("read")}, nil, []*lang.Object{{
 				Address: addr.Beside("policy_document", "x", "ops"), Provider: "memory", Arguments: []lang.Argument{{Name: "document", Value: "read"}},

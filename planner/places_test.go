@@ -337,13 +337,37 @@ func TestPlacesAfterALostState(t *testing.T) {
 	a, b := w.Value("memory", "p/a"), w.Value("memory", "p/b")
 	w.State.Lose()
 	w.Configure(placesOf("a", "p/b", "b", "p/c"))
-	expect(t, w.Plan(), "relocate "+at("b")+" moved reads", `note provider.memory.secret["p/a"] orphan`,
+	expect(t, w.Plan(), "relocate "+at("b")+" moved reads",
 		"error "+at("a")+" exists already, managed under another address")
 	w.Apply(plannertest.Target(at("b")))
 	settled(t, w.Configure(placesOf("a", "p/d", "b", "p/c")))
 	if w.Value("memory", "p/d") != a || w.Value("memory", "p/c") != b {
 		t.Error("the two are mixed up")
 	}
+}
+
+// Two paths exchanged while the state is lost: nothing that is offered exchanges
+// the values.
+func TestExchangedPathsAfterALostState(t *testing.T) {
+	w := plannertest.New(t, memory.Versioned()).Configure(placesOf("a", "p/a", "b", "p/b"))
+	w.Apply()
+	w.State.Lose()
+	p := w.Configure(placesOf("a", "p/b", "b", "p/a")).Plan()
+	if len(p.Diagnostics) != 2 {
+		t.Fatalf("got %q, want two errors", lines(p))
+	}
+	for i, want := range []string{
+		"value of " + at("b") + ". The own value of " + at("a") + ` lies at "p/a" on memory: set that as its path.`,
+		"value of " + at("a") + ". The own value of " + at("b") + ` lies at "p/b" on memory: set that as its path.`,
+	} {
+		if d := p.Diagnostics[i].Detail; !strings.Contains(d, want) || strings.Contains(d, "coffer import") {
+			t.Errorf("it says %q, want %q and no import", d, want)
+		}
+	}
+	expect(t, w.Configure(placesOf("a", "p/b")+importing(at("a"), "p/b")).Plan(), // nobody declares b any more
+		"adopt "+at("a")+" imported")
+	took := w.Configure(placesOf("a", "p/b", "b", "p/c")+importing(at("a"), "p/b")).Plan(plannertest.TakeOver(), plannertest.Target(at("a")))
+	expect(t, took, "adopt "+at("a")+" imported")
 }
 
 // What an interrupted run left open at a place is of the secret that the run was

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/state"
 )
 
 func rowSoftDeleted(x *differ, f *facts) (outcome, bool) {
@@ -104,6 +105,29 @@ func rowReplicaLives(x *differ, f *facts) (outcome, bool) {
 		return outcome{}, false
 	}
 	return x.copyLives(f)
+}
+
+// rowNothingToAccept: what a person says of what is there makes nothing where
+// nothing is. Of all below an address it is only noted, so that the others can be
+// accepted.
+func rowNothingToAccept(x *differ, f *facts) (outcome, bool) {
+	s := x.settlement(f.r.Address)
+	if f.o.Exists || f.e != nil && !f.here || s == nil || s.Kind != SettleAccept || f.r.IsReplica() {
+		return outcome{}, false
+	}
+	if f.e != nil && f.r.Generated() && f.r.Secret.Rotation.Never {
+		return outcome{}, false // a conflict, and nothing is made either
+	}
+	way := "`coffer apply` creates it"
+	if f.r.Class == state.ClassManual {
+		way = "`coffer secret set " + quoteArg(f.r.Address) + "` gives it a value"
+	}
+	if s.Address != f.r.Address {
+		x.note(f.r, ReasonMissing, "nothing is there to accept; %s", way)
+		return outcome{generation: f.generation(), blocked: "is not there"}, true
+	}
+	return x.refuse(f, f.r.Address.String()+" is not there, so there is nothing to accept",
+		way+". If it is to stay away, take its block out of the configuration."), true
 }
 
 // copyLives looks for a copy of a primary that is gone, also on stores that

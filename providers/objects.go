@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -43,6 +44,12 @@ type Object struct {
 	// Kept: others may depend on it in ways that nobody sees (a role, a mount), so
 	// that it is deleted only where a removed block names it.
 	Kept bool
+	// ByHand is how a person deletes what no apply does, because nothing tells
+	// what else would go with it: "with `COMMAND`"; "" where a removed block may.
+	ByHand string
+	// Standard is the document of an object of Settings in which nobody wrote
+	// any; "" where the platform's standards are not known.
+	Standard string
 	// Settings: Document has every setting that the platform keeps, one a line as
 	// NAME = VALUE, standard ones too. One that is wanted has those that are
 	// declared, and the rest is left as it is; see [Object.Like].
@@ -100,6 +107,17 @@ func (o *Object) Beyond(document, other string) []string {
 		}
 	}
 	return out
+}
+
+// Unusual returns the settings that a document does not name and that are not
+// the platform's standard, each as NAME = VALUE.
+func (o *Object) Unusual(document string) []string {
+	if o.Standard == "" {
+		return nil
+	}
+	return slices.DeleteFunc(o.Beyond(o.Document, document), func(line string) bool {
+		return strings.Contains("\n"+o.Standard, "\n"+line+"\n")
+	})
 }
 
 // settingSign stands between the name of a setting and its value.

@@ -26,7 +26,8 @@ func importCommand(inv *invocation) *cli.Command {
 		ArgsUsage: "ADDRESS[@STORE] ID",
 		Description: `Our mark is written; the value is neither read nor written. The block of ADDRESS
 must exist, and ID is where the secret is, after the provider's prefix: the
-place that the block says. What carries another project's mark needs -take-over.
+place that the block says. What carries the mark of another project, or of
+another secret that is declared, needs -take-over.
 
 Of a policy, a role or a mount ID is the name that the platform has for it. A
 role or mount gets the arguments of its block; others stay as they are.`,
@@ -34,7 +35,7 @@ role or mount gets the arguments of its block; others stay as they are.`,
 coffer import role.approle.web approle:approle/web`,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{
-				Name: "take-over", Usage: "adopt it from the other project that it is marked for", Destination: &opts.takeOver,
+				Name: "take-over", Usage: "adopt it from the other project or secret that it is marked for", Destination: &opts.takeOver,
 			},
 		}, opts.approval.flags()...),
 		Action: func(c *cli.Context) error {

@@ -30,7 +30,8 @@ func acceptCommand(inv *invocation) *cli.Command {
 		Description: `The value is not written, and the rotation clock restarts. Only the version that
 the plan shows is accepted, no later one. Where a whole file was encrypted anew
 and the fingerprint key is here, the value is read and compared with what was
-written: one that is the same keeps its clock.
+written: one that is the same keeps its clock. Where nothing is,
+nothing is made.
 
 Of a policy, a role or a mount the live text is recorded. Drift is then silent
 about it, and the next plan shows what the configuration says as a change.`,

@@ -195,7 +195,7 @@ func stateRmCommand(inv *invocation) *cli.Command {
 		Usage:     "forget something; its secrets stay where they are",
 		ArgsUsage: "ADDRESS…",
 		Description: `What is still in the configuration is adopted again by the next apply. To forget
-it for good use a removed block with destroy = false.`,
+it for good use a removed block with lifecycle { destroy = false }.`,
 		UsageText: `coffer state rm 'app.checkout.secret.db["production"]'`,
 		Action: func(c *cli.Context) error {
 			if err := inv.arguments(c, 1, -1); err != nil {

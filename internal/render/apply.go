@@ -92,7 +92,7 @@ func behind(p *page, list []addr.Address) {
 	}
 	p.gap()
 	p.flow(0, 2, toned(Caution, plural(len(list), "is", "are")+" behind:"),
-		text(" made from what has a new value now, and still made from the old one. To write "+
+		text(" made from what was written since, and not made again. To write "+
 			map[bool]string{true: "it", false: "them"}[len(list) == 1]+": `coffer apply`"))
 	p.gap()
 	list = slices.Clone(list)

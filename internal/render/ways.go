@@ -34,17 +34,26 @@ func waysOn(p *page, a addr.Address, detail string) {
 	if first := strings.TrimRight(parts[0], " "); first == "" || strings.ContainsAny(first[len(first)-1:], ".;:") {
 		indent = bodyIndent + 6
 	}
+	prose, at := "", bodyIndent // what stands before a command or between two
+	flush := func() {
+		p.paragraphs(at, Plain, strings.Trim(prose, " ;,"))
+		prose, at = "", indent
+	}
 	for i, part := range parts {
 		switch {
 		case i%2 == 1 && isCommand(part, target):
+			flush()
 			word, rest, _ := strings.Cut(part, target)
 			p.line(bodyIndent+2, toned(Strong, word), solid(Strong, target), toned(Strong, rest))
-		case i == 0:
-			p.paragraphs(bodyIndent, Plain, strings.TrimRight(part, " ;,"))
+		case i%2 == 1 && i < len(parts)-1:
+			prose += "`" + part + "`"
+		case i%2 == 1:
+			prose += "`" + part
 		default:
-			p.paragraphs(indent, Plain, strings.Trim(part, " ;,"))
+			prose += part
 		}
 	}
+	flush()
 }
 
 // hasCommand reports whether a detail names a way on.

@@ -79,6 +79,10 @@ type Options struct {
 	// Hides names paths that a List, and an Inspect of more than one path, pass
 	// over without a word; only Prober tells them.
 	Hides func(path string) bool
+	// ByHand is how a person deletes a mount, and then no apply does.
+	ByHand string
+	// Standard is the document of a role or mount in which nobody wrote a setting.
+	Standard string
 	// Unseen is what the identity may not look at for who can read.
 	Unseen []string
 	// Lease is how long the identity in use lasts.

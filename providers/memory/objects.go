@@ -99,7 +99,14 @@ func (d *Driver) object(ref providers.ObjectRef) providers.Object {
 	if o == nil {
 		return providers.Object{}
 	}
-	return providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind), Kept: kept(ref.Kind), Settings: kept(ref.Kind)}
+	is := providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind), Kept: kept(ref.Kind), Settings: kept(ref.Kind)}
+	if ref.Kind == KindMount {
+		is.ByHand = d.o.ByHand
+	}
+	if is.Settings {
+		is.Standard = d.o.Standard
+	}
+	return is
 }
 
 func (o *object) version() string { return fmt.Sprintf("o%d", o.number) }

@@ -75,7 +75,7 @@ func (d *Driver) mayDetach(ctx context.Context, req providers.ObjectRequest, h h
 		return err
 	}
 	return providers.Errorf(providers.Conflict, "the policy %s is not of this project, so whether %s has it by this project alone cannot be told", policy, h.label()).
-		WithHint("take it off by hand if so: %s; or let go of it with a removed block that has destroy = false", h.byHand(rest))
+		WithHint("take it off by hand if so: %s; or let go of it with a removed block that has lifecycle { destroy = false }", h.byHand(rest))
 }
 
 // byHand says how a person leaves only some policies attached.

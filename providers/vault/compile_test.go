@@ -403,3 +403,14 @@ func TestSpellingsOfAHolder(t *testing.T) {
 		}
 	}
 }
+
+// What the state has outside the prefix is not touched, and the error says the way.
+func TestAnotherPrefix(t *testing.T) {
+	d := pure(Config{Prefix: "new"})
+	_, err := d.Inspect(t.Context(), []string{"old/db"})
+	var partial *providers.PartialError
+	if !errors.As(err, &partial) {
+		t.Fatalf("%v", err)
+	}
+	wantError(t, "another prefix", partial.Paths["old/db"], providers.Invalid, "take it out, give each secret the path that it is to have (`path = \"new/…\"`)")
+}

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"time"
@@ -22,13 +23,16 @@ const (
 type liveMount struct {
 	typ      string
 	settings settings
+	byHand   string // how a person removes it
 }
 
 func (m *liveMount) object() *providers.Object {
 	if m == nil {
 		return nil
 	}
-	return newObject(KindMount, m.settings.document(m.typ))
+	o := newSettings(KindMount, m.typ, m.settings, mountArguments())
+	o.ByHand = m.byHand
+	return o
 }
 
 // liveMount returns a mount, nil where it does not exist.
@@ -65,7 +69,7 @@ func (d *Driver) liveMount(ctx context.Context, at string) (*liveMount, error) {
 	if err != nil {
 		return nil, providers.Errorf(providers.Invalid, "the mount %s has a %s that is not understood: %w", at, name, err)
 	}
-	return &liveMount{answer.Data.Type, s}, nil
+	return &liveMount{answer.Data.Type, s, d.byHand(at)}, nil
 }
 
 func (d *Driver) inspectMount(ctx context.Context, path string) (*providers.Object, error) {
@@ -77,8 +81,8 @@ func (d *Driver) inspectMount(ctx context.Context, path string) (*providers.Obje
 	return m.object(), err
 }
 
-// writeMount makes, changes or removes a mount. Its type and version are for
-// life, and one that holds anything is not removed.
+// writeMount makes or changes a mount. Its type and version are for life, and it
+// is not removed.
 func (d *Driver) writeMount(ctx context.Context, req providers.ObjectRequest) (providers.Object, error) {
 	typ, at, err := parseMountRef(req.Ref.Path)
 	if err != nil {
@@ -92,7 +96,7 @@ func (d *Driver) writeMount(ctx context.Context, req providers.ObjectRequest) (p
 		return providers.Object{}, err
 	}
 	if req.Document == "" {
-		return providers.Object{}, d.removeMount(ctx, at, live)
+		return providers.Object{}, d.refuseRemoval(at)
 	}
 	wantType, want, err := parseSettings(req.Document)
 	if err != nil || wantType != typ {
@@ -196,28 +200,19 @@ func (d *Driver) configureMount(ctx context.Context, at string, live, want setti
 	return d.client.do(ctx, request{method: http.MethodPost, path: at + "/config", body: set})
 }
 
-// removeMount removes a mount that nothing is in. Removing a mount destroys
-// what it holds at once and for good.
-func (d *Driver) removeMount(ctx context.Context, at string, live *liveMount) error {
-	if live.typ != typeKV {
-		return providers.Errorf(providers.Invalid, "the mount %s is of type %q now, and only kv mounts are removed here", at, live.typ)
+// refuseRemoval: removing a mount destroys what it holds at once and for good,
+// and nothing proves that it holds nothing. A policy can filter a list, and one
+// of which nothing is left answers like that of an empty mount.
+func (d *Driver) refuseRemoval(at string) error {
+	return providers.Errorf(providers.Unsupported, "the mount %s is not removed here: what others keep in it cannot be seen for certain, and would be lost for good", at).
+		WithHint("delete it by hand %s", d.byHand(at))
+}
+
+// byHand is how a person removes a mount.
+func (d *Driver) byHand(at string) string {
+	in := ""
+	if d.config.Namespace != "" {
+		in = "-namespace=" + d.config.Namespace + " "
 	}
-	path := at + "/metadata/"
-	if live.settings["version"] == "1" {
-		path = at + "/"
-	}
-	err := d.client.do(ctx, request{method: methodList, path: path})
-	switch {
-	case err == nil:
-		return providers.Errorf(providers.Conflict, "the mount %s still holds secrets, deleted ones among them, and removing it would destroy them for good", at).
-			WithHint("purge them first (`coffer purge`, or `vault kv metadata delete`), or let go of the mount with a removed block that has destroy = false")
-	case providers.CodeOf(err) != providers.NotFound:
-		return err
-	}
-	if at == d.config.Mount {
-		d.mu.Lock()
-		d.seen = nil
-		d.mu.Unlock()
-	}
-	return d.client.do(ctx, request{method: http.MethodDelete, path: "sys/mounts/" + at})
+	return fmt.Sprintf("with `vault secrets disable %s%s`", in, at)
 }

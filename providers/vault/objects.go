@@ -220,6 +220,15 @@ func noContent(path string) error {
 // of which a block writes some.
 func hasSettings(kind string) bool { return kind == KindRole || kind == KindMount }
 
+// newSettings is an object of settings, with what they are where nobody wrote any.
+func newSettings(kind, typ string, live settings, known []argument) *providers.Object {
+	o := newObject(kind, live.document(typ))
+	if standard, _, err := settle(known, nil, true); err == nil {
+		o.Standard = standard.document(typ)
+	}
+	return o
+}
+
 func newObject(kind, document string) *providers.Object {
 	return &providers.Object{
 		Version: versionOf(kind, document), Document: document, NoMark: kind != KindPolicy, Kept: hasSettings(kind), Settings: hasSettings(kind),

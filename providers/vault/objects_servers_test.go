@@ -142,7 +142,15 @@ func (c objectCase) run(t *testing.T, s *vaulttest.Server, d *Driver) {
 			t.Errorf("what a hand set is gone: %s, of\n%s", line, second.Document)
 		}
 	}
-	if _, err := put("", second.Version); err != nil {
+	_, err = put("", second.Version)
+	if c.ref.Kind == KindMount {
+		if providers.CodeOf(err) != providers.Unsupported {
+			t.Errorf("a mount is removed: %v", err)
+		}
+		see(c.second)
+		return
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	see("")
@@ -302,15 +310,14 @@ func TestBindings(t *testing.T) {
 	}
 }
 
-// A mount is for life: neither its kind changes, nor is it removed while
-// anything is in it, deleted secrets included.
+// A mount is for life: neither its kind changes, nor is it removed, not even where
+// a list shows nothing in it: a policy can filter that.
 func TestMounts(t *testing.T) {
 	s := vaulttest.Start(t, vaulttest.Options{})
 	d := withToken(t, s.Address, "made", s.RootToken)
-	full, one := s.KV(), s.Mount("1")
+	full, empty, one := s.KV(), s.KV(), s.Mount("1")
 	s.Must(http.MethodPost, "sys/mounts/transit", map[string]any{"type": "transit"})
 	s.Must(http.MethodPost, full+"/data/a", map[string]any{"data": map[string]any{"value": "v"}})
-	s.Must(http.MethodDelete, full+"/data/a", nil)
 	s.Must(http.MethodPost, one+"/a", map[string]any{"value": "v"})
 	standard := settings{}.document(typeKV)
 	for _, c := range []struct {
@@ -318,11 +325,11 @@ func TestMounts(t *testing.T) {
 		code         providers.Code
 		want         string
 	}{
-		{full, "", providers.Conflict, "still holds secrets"},
-		{one, "", providers.Conflict, "still holds secrets"},
+		{full, "", providers.Unsupported, "is not removed here"},
+		{empty, "", providers.Unsupported, "is not removed here"},
+		{one, "", providers.Unsupported, "is not removed here"},
 		{one, standard, providers.Invalid, "is KV version 1"},
 		{"transit", standard, providers.Invalid, `is of type "transit"`},
-		{"transit", "", providers.Invalid, `is of type "transit"`},
 	} {
 		ref := providers.ObjectRef{Kind: KindMount, Path: "kv:" + c.at}
 		found, err := d.InspectObjects(t.Context(), []providers.ObjectRef{ref})
@@ -348,8 +355,7 @@ func TestMounts(t *testing.T) {
 	write(t, withToken(t, proxied.URL, "made", s.RootToken), providers.ObjectSpec{
 		Ref: providers.ObjectRef{Kind: KindMount, Path: "kv:team/slow"}, Document: "type = \"kv\"\nmax_versions = 2\n",
 	})
-	// The provider's own mount can be made and used in one run, and removed
-	// when nothing is left.
+	// The provider's own mount can be made and used in one run.
 	ref := providers.ObjectRef{Kind: KindMount, Path: "kv:made"}
 	if made, err := d.Incarnation(t.Context()); made != "" || err != nil {
 		t.Errorf("incarnation %q, %v", made, err)
@@ -363,15 +369,19 @@ func TestMounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	version := found[ref].Version
-	if _, err := d.WriteObject(t.Context(), providers.ObjectRequest{Ref: ref, IfVersion: version}); providers.CodeOf(err) != providers.Conflict {
-		t.Errorf("removed with a secret in it: %v", err)
+	if got, want := found[ref].ByHand, "with `vault secrets disable made`"; got != want {
+		t.Errorf("by hand %q, want %q", got, want)
 	}
+	made := found[ref]
+	if unusual := made.Unusual("type = \"kv\"\n"); len(unusual) > 0 {
+		t.Errorf("not standard in a new mount: %q", unusual)
+	}
+	version := made.Version
 	s.Must(http.MethodDelete, "made/metadata/a", nil)
-	if _, err := d.WriteObject(t.Context(), providers.ObjectRequest{Ref: ref, IfVersion: version}); err != nil {
-		t.Fatal(err)
+	if _, err := d.WriteObject(t.Context(), providers.ObjectRequest{Ref: ref, IfVersion: version}); providers.CodeOf(err) != providers.Unsupported {
+		t.Errorf("removed with nothing in it: %v", err)
 	}
-	if made, err := d.Incarnation(t.Context()); made != "" || err != nil {
+	if made, err := d.Incarnation(t.Context()); made == "" || err != nil {
 		t.Errorf("incarnation %q, %v", made, err)
 	}
 }

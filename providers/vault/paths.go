@@ -100,7 +100,8 @@ func (d *Driver) within(p string) error {
 		return err
 	}
 	if d.config.Prefix != "" && !strings.HasPrefix(p, d.config.Prefix+"/") {
-		return providers.Errorf(providers.Invalid, "the path %.200q is not below the prefix %q of the provider", p, d.config.Prefix)
+		return providers.Errorf(providers.Invalid, "the path %.200q is not below the prefix %q of the provider", p, d.config.Prefix).
+			WithHint("where the prefix was changed: take it out, give each secret the path that it is to have (`path = \"%s/…\"`), apply until the plan is empty, then set the prefix and take the paths out", d.config.Prefix)
 	}
 	return nil
 }

@@ -24,7 +24,6 @@ const (
 	whyUndelete = "brings back what was deleted"
 	whyGone     = "deletes what the configuration has no more"
 	whyLetGo    = "takes our mark off what the configuration lets go of"
-	whyEmpty    = "a mount is removed only when it is empty"
 	whySerial   = "the highest serial of the shared state, so that a restored one is noticed"
 	whyToken    = "what the policy default gives as well"
 )
@@ -243,11 +242,25 @@ func (d *Driver) document(req providers.PermissionRequest, list []providers.Perm
 		b.WriteString("\n" + acl.Comment(group[0].Why+"."))
 		b.WriteString(acl.Render(rules(group)))
 	}
+	if req.Phase == providers.PhaseApply && len(req.Secrets) > 0 {
+		b.WriteString("\n" + acl.Comment(d.byPeople()))
+	}
 	if purge := d.purgePermissions(req, f); len(purge) > 0 {
 		b.WriteString("\n" + acl.Comment("`coffer purge` destroys for good and is left to people. Whoever may do it needs this as well:"))
 		b.WriteString(acl.Comment(acl.Render(rules(purge))))
 	}
 	return b.String()
+}
+
+// byPeople says what commands on single secrets need, which most applies do not:
+// a rule for each would give every apply the right to read.
+func (d *Driver) byPeople() string {
+	value := func(path string) string { return d.valuePath(strings.TrimPrefix(d.config.Prefix+"/"+path, "/")) }
+	set := fmt.Sprintf("`coffer secret set` of a value that people write needs capabilities = [\"create\", \"update\"%%s] on path %q.", value("SECRET"))
+	if d.config.AllowValueRead {
+		return fmt.Sprintf(set, "")
+	}
+	return fmt.Sprintf(set, `, "patch"`) + fmt.Sprintf("\n`coffer restore` of a secret reads its recorded version: it needs \"read\" on path %q as well.", value("SECRET"))
 }
 
 // byReason groups permissions with the same reason, in the order of their first

@@ -36,11 +36,10 @@ func (d *Driver) objectPermissions(n needs, ref providers.ObjectRef, apply bool)
 		if err != nil {
 			return
 		}
-		grant("sys/mounts/"+at, acl.Update, acl.Delete)
+		grant("sys/mounts/"+at, acl.Update)
 		grant(at+"/config", acl.Update)
 		if apply {
 			n.add("sys/mounts/"+at+"/tune", whyChange, acl.Update)
-			n.add(at+"/metadata", whyEmpty, acl.List)
 		}
 	}
 }
@@ -77,7 +76,8 @@ func (d *Driver) leavingPermissions(n needs, l providers.Leaving, f folding) {
 }
 
 // leavingObjectPermissions are for an object that the configuration has no
-// more. Roles and mounts are Kept, so only a block that names one deletes it.
+// more. A role is Kept, so only a block that names one deletes it; a mount is deleted
+// by hand alone.
 func (d *Driver) leavingObjectPermissions(n needs, l providers.Leaving) {
 	deleted := l.End == providers.EndDeleted || l.End == providers.EndNamed
 	look := func(path string) { n.add(rulePath(path), whyObject, acl.Read) }
@@ -111,9 +111,5 @@ func (d *Driver) leavingObjectPermissions(n needs, l providers.Leaving) {
 		}
 		look("sys/mounts/" + at)
 		look(at + "/config")
-		if l.End == providers.EndNamed {
-			n.add("sys/mounts/"+at, whyGone, acl.Delete)
-			n.add(at+"/metadata", whyEmpty, acl.List)
-		}
 	}
 }

@@ -406,7 +406,9 @@ func (p *permitted) objectSteps(ref providers.ObjectRef) []step {
 	version := "" // of what is there
 	remove := func() {
 		live, err := root.InspectObjects(p.t.Context(), []providers.ObjectRef{ref})
-		if o, there := live[ref]; there && err == nil {
+		if o, there := live[ref]; there && err == nil && ref.Kind == KindMount {
+			p.s.Must(http.MethodDelete, "sys/mounts/"+strings.TrimPrefix(ref.Path, "kv:"), nil)
+		} else if there && err == nil {
 			err = writeObject(p.t.Context(), root, ref, "", o.Version)
 		}
 		if ref.Path == "approle:approle/fresh p" { // a role that the binding makes
@@ -433,7 +435,9 @@ func (p *permitted) objectSteps(ref providers.ObjectRef) []step {
 			_, err := d.InspectObjects(ctx, []providers.ObjectRef{ref})
 			return err
 		}},
-		{"remove " + ref.Path, there, func(ctx context.Context, d *Driver) error { return writeObject(ctx, d, ref, "", version) }},
+	}
+	if ref.Kind != KindMount { // that is left to people
+		steps = append(steps, step{"remove " + ref.Path, there, func(ctx context.Context, d *Driver) error { return writeObject(ctx, d, ref, "", version) }})
 	}
 	if second != "" {
 		steps = append(steps, step{"change " + ref.Path, there, func(ctx context.Context, d *Driver) error { return writeObject(ctx, d, ref, second, version) }})

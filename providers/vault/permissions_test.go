@@ -166,14 +166,14 @@ func TestPermissionsOfWhatLeaves(t *testing.T) {
 	}{
 		"apply": {Config{Prefix: "shop"}, providers.PhaseApply, map[string]string{
 			"auth/approle/role/web": "read,update", "identity/group/name/ops": "read",
-			"sys/mounts/gone": "read,delete", "gone/config": "read", "gone/metadata": "list", "sys/mounts/kept": "read", "kept/config": "read",
+			"sys/mounts/gone": "read", "gone/config": "read", "sys/mounts/kept": "read", "kept/config": "read",
 			"sys/policies/acl/let": "read,update", "sys/policies/acl/old": "read,delete", "auth/jwt/role/gone": "read,delete", "auth/jwt/role/kept": "read",
 			"secret/detailed-metadata/shop/*": "scan", "secret/metadata/shop/*": "read,list",
 			"secret/delete/shop/gone": "update", "secret/metadata/shop/let": "read,patch,list", "secret/delete/shop/moved": "update", "secret/data/shop/moved": "read",
 		}},
 		"apply, KV version 1": {Config{Prefix: "shop", AllowValueRead: true}, providers.PhaseApply, map[string]string{
 			"auth/approle/role/web": "read,update", "identity/group/name/ops": "read",
-			"sys/mounts/gone": "read,delete", "gone/config": "read", "gone/metadata": "list", "sys/mounts/kept": "read", "kept/config": "read",
+			"sys/mounts/gone": "read", "gone/config": "read", "sys/mounts/kept": "read", "kept/config": "read",
 			"sys/policies/acl/let": "read,update", "sys/policies/acl/old": "read,delete", "auth/jwt/role/gone": "read,delete", "auth/jwt/role/kept": "read",
 			"secret/shop/*": "list", "secret/shop/gone": "delete,list", "secret/shop/moved": "read,delete,list",
 		}},
@@ -308,4 +308,37 @@ func TestPermissionsByFolder(t *testing.T) {
 func sortedRules(rules []acl.Rule) []acl.Rule {
 	slices.SortFunc(rules, func(a, b acl.Rule) int { return strings.Compare(a.Path, b.Path) })
 	return rules
+}
+
+// The policy says what commands of people need beyond it, and gives none of it.
+func TestPermissionsOfPeople(t *testing.T) {
+	use := []providers.Use{{Path: "shop/a"}}
+	for name, tt := range map[string]struct {
+		config    Config
+		phase     providers.Phase
+		has, lack []string
+	}{
+		"apply": {Config{Prefix: "shop"}, providers.PhaseApply, []string{
+			"# `coffer secret set` of a value that people write needs capabilities = [\"create\", \"update\", \"patch\"] on path \"secret/data/shop/SECRET\".\n",
+			"# `coffer restore` of a secret reads its recorded version: it needs \"read\" on path \"secret/data/shop/SECRET\" as well.\n",
+		}, []string{"\npath \"secret/data/"}},
+		"apply, KV version 1": {Config{AllowValueRead: true}, providers.PhaseApply, []string{
+			"needs capabilities = [\"create\", \"update\"] on path \"secret/SECRET\".\n",
+		}, []string{"coffer restore"}},
+		"plan": {Config{}, providers.PhasePlan, nil, []string{"coffer restore", "coffer secret set"}},
+	} {
+		d := pure(tt.config)
+		req := providers.PermissionRequest{Phase: tt.phase, Secrets: use}
+		text := d.PermissionDocument(req, d.Permissions(req))
+		for _, want := range tt.has {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", name, want, text)
+			}
+		}
+		for _, not := range tt.lack {
+			if strings.Contains(text, not) {
+				t.Errorf("%s: %q in\n%s", name, not, text)
+			}
+		}
+	}
 }

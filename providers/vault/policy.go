@@ -130,7 +130,7 @@ func (d *Driver) writePolicy(ctx context.Context, req providers.ObjectRequest) (
 	if req.Document == "" {
 		if !d.ours(live, req.Attributes.Mark) {
 			return providers.Object{}, providers.Errorf(providers.Conflict, "the policy %s does not carry the mark that it had from here: it is somebody else's now", name).
-				WithHint("leave it to them with a removed block that has destroy = false, or delete it with `vault policy delete %s`", name)
+				WithHint("leave it to them with a removed block that has lifecycle { destroy = false }, or delete it with `vault policy delete %s`", name)
 		}
 		return providers.Object{}, d.client.do(ctx, request{method: http.MethodDelete, path: policyPath(name)})
 	}

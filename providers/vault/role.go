@@ -106,7 +106,7 @@ func (l *liveHolder) role() (*providers.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newObject(KindRole, s.document(l.holder.typ)), nil
+	return newSettings(KindRole, l.holder.typ, s, roleArguments(l.holder.typ)), nil
 }
 
 // writeRole makes, changes or removes a role, and leaves what is attached to it
@@ -168,7 +168,7 @@ func (d *Driver) writeRole(ctx context.Context, req providers.ObjectRequest) (pr
 func (d *Driver) removeRole(ctx context.Context, h holder, live *liveHolder) error {
 	if has := live.policies(); len(has) > 0 {
 		return providers.Errorf(providers.Conflict, "the role %s still has the policies %s, which others attached", h, strings.Join(has, ", ")).
-			WithHint("take them off first if nobody signs in by it any more: %s; or let go of the role with a removed block that has destroy = false", h.byHand(nil))
+			WithHint("take them off first if nobody signs in by it any more: %s; or let go of the role with a removed block that has lifecycle { destroy = false }", h.byHand(nil))
 	}
 	return d.client.do(ctx, request{method: http.MethodDelete, path: h.api()})
 }

@@ -31,10 +31,11 @@ func (d *Driver) Watermark(ctx context.Context, key string) (uint64, error) {
 		return 0, err
 	}
 	m, err := d.readMetadata(ctx, d.watermarkPath(key))
-	if providers.CodeOf(err) == providers.NotFound && err != nil {
+	switch {
+	case err == nil:
+	case providers.CodeOf(err) == providers.NotFound:
 		return 0, nil
-	}
-	if err != nil {
+	default:
 		return 0, err
 	}
 	n, err := strconv.ParseUint(m.CustomMetadata[keySerial], 10, 48) // no honest state comes to more
