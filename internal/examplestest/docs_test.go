@@ -41,7 +41,7 @@ func TestConfigurationsOfThePages(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, diags := lang.Load(dir, lang.Options{ProviderTypes: []string{"sops", "vault"}, BackendTypes: []string{"s3", "gcs", "azblob", "kubernetes", "postgres"}, Version: "0.1.0"}); diags.HasErrors() {
+			if _, diags := lang.Load(dir, lang.Options{ProviderTypes: []string{"sops", "vault", "kubernetes"}, BackendTypes: []string{"s3", "gcs", "azblob", "kubernetes", "postgres"}, Version: "0.1.0"}); diags.HasErrors() {
 				t.Errorf("%s line %d: %v\n%s", page, line, diags, whole)
 			}
 		}
@@ -92,7 +92,8 @@ func completed(part string) string {
 		{"coffer {", "coffer {\n  project = \"shop-1\"\n}\n"},
 		{`provider "sops" {`, "provider \"sops\" {}\n"},
 		{`provider "vault" {`, "provider \"vault\" {}\n"},
-		{`environment "`, "environment \"dev\" {\n  store = sops\n}\nenvironment \"production\" {\n  store = sops\n}\n"},
+		{`environment "dev"`, "environment \"dev\" {\n  store = sops\n}\n"},
+		{`environment "production"`, "environment \"production\" {\n  store = sops\n}\n"},
 		{`app "`, "app \"checkout\" {\n  environments = [\"dev\", \"production\"]\n  secret \"db\" {\n    value = manual()\n  }\n}\n"},
 	} {
 		if !strings.Contains(part, block.head) {
