@@ -57,12 +57,15 @@ func TestAGripEndsBeforeTheLease(t *testing.T) {
 		g, store := newGripping()
 		dead, err := store.Lock(t.Context(), statetest.Who("apply"))
 		must(t, err)
+		<-time.After(5 * time.Minute) // its lease is renewed
 		if id := blocked(t, store); id != "lock-of-apply" {
 			t.Errorf("locked by %q", id)
 		}
 		g.taken.Store(nil)
 		began := time.Now()
-		heir, err := store.Lock(t.Context(), statetest.Who("import"))
+		soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		heir, err := store.Lock(soon, statetest.Who("import"))
 		must(t, err)
 		if time.Since(began) > 0 || !isLost(dead.(state.RemoteSession).Lost()) {
 			t.Errorf("after %s; the dead run: %v", time.Since(began), dead.(state.RemoteSession).Lost())

@@ -23,9 +23,6 @@ type lease struct {
 	Released  bool      `json:"released,omitempty"`
 	// Gripped: the holder also has the grip of the store, see [Gripper].
 	Gripped bool `json:"gripped,omitempty"`
-	// BrokenBy took it away from its holder, who has the grip of the store, if it
-	// has one, until somebody else holds both: see [Store.grip].
-	BrokenBy *state.LockInfo `json:"broken_by,omitempty"`
 	// Nonce makes every lease another content: finding it tells who wrote it.
 	Nonce []byte `json:"nonce"`
 
@@ -88,7 +85,12 @@ func (l *lease) holder(now time.Time) *state.LockInfo {
 	return &l.Lock
 }
 
-// put writes the lease on top of the one that it was read as.
+// leaseOf is the lease of whoever takes the lock or keeps it.
+func (s *Store) leaseOf(who state.LockInfo, grip Grip, tag string) lease {
+	return lease{Lock: who, Gripped: grip != nil, Seconds: int(s.o.Lease / time.Second), tag: tag}
+}
+
+// putLease writes the lease on top of the one that it was read as.
 func (s *Store) putLease(ctx context.Context, l lease) (tag string, err error) {
 	l.Format, l.Heartbeat, l.Nonce = leaseFormat, s.o.Now().UTC(), make([]byte, 12)
 	if _, err := io.ReadFull(s.o.Random, l.Nonce); err != nil {

@@ -60,7 +60,7 @@ func (s *Store) tryLock(ctx context.Context, who state.LockInfo) (_ state.Sessio
 			return nil, err
 		}
 		asked := s.o.Now()
-		tag, err := s.putLease(ctx, lease{Lock: who, Gripped: grip != nil, Seconds: s.seconds(), tag: l.tag})
+		tag, err := s.putLease(ctx, s.leaseOf(who, grip, l.tag))
 		if errors.Is(err, ErrConflict) && attempt < quickTries {
 			continue // somebody was faster: look who
 		}
@@ -129,8 +129,6 @@ func (s *Store) begin(ctx context.Context, who state.LockInfo, tag string, asked
 	return session, nil
 }
 
-func (s *Store) seconds() int { return int(s.o.Lease / time.Second) }
-
 // grip takes the grip of a store that has one and gives it; nil is none, or one
 // that somebody else has.
 func (s *Store) grip(ctx context.Context) (Grip, error) {
@@ -172,7 +170,7 @@ func (s *Store) BreakLock(ctx context.Context, id string, who state.LockInfo) (s
 		return l.Lock, fmt.Errorf("lock %q is not the one that is held: %w", id, &state.LockedError{Holder: l.Lock})
 	}
 	asked := s.o.Now()
-	tag, err := s.putLease(ctx, lease{Lock: who, Seconds: s.seconds(), BrokenBy: &who, tag: l.tag})
+	tag, err := s.putLease(ctx, s.leaseOf(who, nil, l.tag))
 	if errors.Is(err, ErrConflict) {
 		return l.Lock, errors.New("the lock changed hands meanwhile: its holder is alive; look again with coffer plan")
 	}
