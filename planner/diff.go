@@ -61,6 +61,9 @@ type DiffOptions struct {
 	TakeOver bool
 	// Judge adds what the policy pack of the configuration finds.
 	Judge bool
+	// Newer is the serial of a newer state than this one that was seen, 0 where
+	// there is none: nothing is deleted on the word of the older.
+	Newer uint64
 }
 
 // Diff decides what apply would do. It is pure: the same arguments give the
@@ -85,6 +88,7 @@ func Diff(d *Desired, s *state.Snapshot, live *Live, stores Stores, o DiffOption
 	x.objectsLast()
 	x.backInTime()
 	x.strangers()
+	x.keepWhatIsNewer()
 	x.finish()
 	if o.Judge {
 		x.plan.Diagnostics = append(x.plan.Diagnostics, d.PolicyFindings(s, x.plan, o.asOf(), x.isSelected)...)

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -89,22 +88,6 @@ func (w *workspace) older() planner.Diagnostic {
 
 func olderText(seen uint64) string {
 	return fmt.Sprintf("this state is older than one that was seen: serial %d was saved", seen)
-}
-
-// keepWhatIsNewer takes the deletes out of a plan that was made from an older
-// state than one that was seen.
-func (w *workspace) keepWhatIsNewer(plan *planner.Plan) {
-	if w.newer == 0 {
-		return
-	}
-	plan.Diagnostics = append(plan.Diagnostics, w.older())
-	plan.Changes = slices.DeleteFunc(plan.Changes, func(c planner.Change) bool {
-		if c.Action != planner.Delete {
-			return false
-		}
-		plan.Notes = append(plan.Notes, planner.Note{Address: c.Address, Reason: planner.ReasonStateBehind, Text: "not deleted: the state is older than one that was seen", Range: c.Range})
-		return true
-	})
 }
 
 // mayDelete refuses a plan with deletes beside a state that is older than one

@@ -325,6 +325,9 @@ func TestARestoredSharedState(t *testing.T) {
 	p.blobs.Set(remote.JournalBlob, nil)
 
 	out, errs := p.run(t, ExitDone, "plan")
+	if out, _ := p.run(t, ExitDone, "plan", "-json"); !strings.Contains(out, `"delete": 0`) || !strings.Contains(out, `"state_behind"`) {
+		t.Errorf("plan -json from the restored state:\n%s", out)
+	}
 	if !strings.Contains(out+errs, "serial 2 was saved") || strings.Contains(out, "1 to delete") {
 		t.Errorf("plan from the restored state:\n%s%s", out, errs)
 	}

@@ -307,10 +307,13 @@ func (w *workspace) plan(ctx context.Context, refresh bool, opts planner.DiffOpt
 	if opts.Verified, err = w.compareAccepted(ctx, live, opts); err != nil {
 		return nil, err
 	}
+	opts.Newer = w.newer
 	plan := planner.Diff(w.desired, w.snapshot, live, w.stores, opts)
 	plan.ValuesRead = w.valuesRead()
 	plan.Diagnostics = append(w.inv.planWarnings(), plan.Diagnostics...)
-	w.keepWhatIsNewer(plan)
+	if w.newer > 0 {
+		plan.Diagnostics = append(plan.Diagnostics, w.older())
+	}
 	for i := range plan.Changes {
 		c := &plan.Changes[i]
 		c.Detail = w.hintApart(c.Detail, live, c.Location)
