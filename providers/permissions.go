@@ -57,6 +57,8 @@ type PermissionRequest struct {
 	// Watermark is the key by which a highest serial is kept here, see
 	// [Watermarker]; "" is none.
 	Watermark string
+	// Keys are keys of the platform that encrypt the state, see [Cryptor].
+	Keys []string
 }
 
 // Permission is one thing that an identity must be allowed.

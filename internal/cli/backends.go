@@ -84,6 +84,9 @@ type vaultEncryption struct {
 	Key   string `hcl:"key"`
 }
 
+// name is how the driver calls the key.
+func (v *vaultEncryption) name() string { return v.Mount + "/" + v.Key }
+
 // decodeState decodes the blocks about the state.
 func (inv *invocation) decodeState(cfg *lang.Config, in inputs) (keptState, hcl.Diagnostics) {
 	var kept keptState
@@ -193,7 +196,7 @@ func (inv *invocation) sealer(list []decodedEncryption, provider func(ref string
 			}
 			key = k
 		case e.vault != nil:
-			key = &transitKey{name: e.vault.Mount + "/" + e.vault.Key, provider: func() (*providers.Provider, error) { return provider(e.block.Provider) }}
+			key = &transitKey{name: e.vault.name(), provider: func() (*providers.Provider, error) { return provider(e.block.Provider) }}
 		default:
 			s.Plain = true
 			continue

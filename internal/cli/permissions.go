@@ -98,10 +98,8 @@ func runPermissions(ctx context.Context, inv *invocation, opts permissionsOption
 		return noProvider(opts.provider, w.stores)
 	}
 	doc := permissionsDocument{FormatVersion: 1, Phase: phase, Providers: []providerPermissions{}}
-	for _, p := range w.backendPermissions(phase) {
-		if opts.provider == "" || opts.provider == backendName && p.Provider == backendName {
-			doc.Providers = append(doc.Providers, p)
-		}
+	if p, ok := w.backendPermissions(phase); ok && (opts.provider == "" || opts.provider == backendName) {
+		doc.Providers = append(doc.Providers, p)
 	}
 	for _, ref := range w.stores.Refs() {
 		if opts.provider == "" || opts.provider == ref {
@@ -166,13 +164,14 @@ func noProvider(ref string, stores planner.Stores) error {
 	return fmt.Errorf("the configuration has no provider %q; it has %s", ref, strings.Join(stores.Refs(), ", "))
 }
 
-// permissionRequest is what a provider is asked to allow, the mark of a shared
-// state included.
+// permissionRequest is what a provider is asked to allow, the mark and the keys
+// of a shared state included.
 func (w *workspace) permissionRequest(s *state.Snapshot, ref string, phase providers.Phase) providers.PermissionRequest {
 	req := planner.PermissionRequest(w.desired, s, w.stores, ref, phase)
 	if w.shared() && w.watermarked() == ref {
 		req.Watermark = w.watermarkKey()
 	}
+	req.Keys = w.keysOf(ref)
 	return req
 }
 

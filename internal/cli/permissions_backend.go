@@ -1,40 +1,27 @@
 package cli
 
-import (
-	"fmt"
-	"strings"
-
-	"github.com/cofferhq/coffer/providers"
-)
+import "github.com/cofferhq/coffer/providers"
 
 // backendName is what -provider calls the store of a shared state.
 const backendName = "backend"
 
 // backendPermissions is what the state itself needs: reading for a plan, also
-// writing for an apply; nil where it is a file. The provider that has the key
-// of an encrypted state needs more too.
-func (w *workspace) backendPermissions(phase providers.Phase) []providerPermissions {
+// writing for an apply; false where it is a file. What a provider that has the
+// key of an encrypted state needs is in that one's.
+func (w *workspace) backendPermissions(phase providers.Phase) (providerPermissions, bool) {
 	if w.kept.backend == nil {
-		return nil
+		return providerPermissions{}, false
 	}
-	list := []providerPermissions{{Provider: backendName, Document: w.kept.backend.Permissions(phase == providers.PhaseApply)}}
-	for _, e := range w.kept.encryption {
-		if e.vault != nil {
-			list = append(list, providerPermissions{Provider: e.block.Provider, Document: e.vault.permissions(phase)})
-		}
-	}
-	return list
+	return providerPermissions{Provider: backendName, Document: w.kept.backend.Permissions(phase == providers.PhaseApply)}, true
 }
 
-// permissions are rules for the policy of whoever opens the state.
-func (v *vaultEncryption) permissions(phase providers.Phase) string {
-	var out strings.Builder
-	rule := func(op, why string) {
-		fmt.Fprintf(&out, "# %s\npath %q {\n  capabilities = [\"update\"]\n}\n", why, v.Mount+"/"+op+"/"+v.Key)
+// keysOf are the keys of a provider that encrypt the state, or did.
+func (w *workspace) keysOf(ref string) []string {
+	var keys []string
+	for _, e := range w.kept.encryption {
+		if e.vault != nil && e.block.Provider == ref {
+			keys = append(keys, e.vault.name())
+		}
 	}
-	rule("decrypt", "open the encrypted state")
-	if phase == providers.PhaseApply {
-		rule("encrypt", "encrypt the state")
-	}
-	return out.String()
+	return keys
 }

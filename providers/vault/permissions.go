@@ -25,6 +25,8 @@ const (
 	whyGone     = "deletes what the configuration has no more"
 	whyLetGo    = "takes our mark off what the configuration lets go of"
 	whySerial   = "the highest serial of the shared state, so that a restored one is noticed"
+	whyOpen     = "opens the encrypted state"
+	whySeal     = "encrypts the state"
 	whyToken    = "what the policy default gives as well"
 )
 
@@ -73,6 +75,9 @@ func (d *Driver) gather(req providers.PermissionRequest, f folding) needs {
 	}
 	if req.Watermark != "" {
 		d.watermarkPermissions(n, req)
+	}
+	for _, key := range req.Keys {
+		keyPermissions(n, key, req.Phase)
 	}
 	for _, ref := range req.Objects {
 		d.objectPermissions(n, ref, req.Phase == providers.PhaseApply)

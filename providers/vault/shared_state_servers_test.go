@@ -21,17 +21,16 @@ func TestWhatASharedStateNeeds(t *testing.T) {
 	s.Must(http.MethodPost, "transit/keys/state", nil)
 	mount := s.KV()
 	config := Config{Address: s.Address, Mount: mount, Prefix: "team"}
-	as := func(phase providers.Phase, more string) *Driver {
+	as := func(phase providers.Phase) *Driver {
 		c := config
 		c.Token = plainCredential(s.RootToken)
-		req := providers.PermissionRequest{Phase: phase, Secrets: []providers.Use{{Path: "team/a"}}, Watermark: "shop-1-0a1b2c3d4e5f"}
+		req := providers.PermissionRequest{Phase: phase, Secrets: []providers.Use{{Path: "team/a"}}, Watermark: "shop-1-0a1b2c3d4e5f", Keys: []string{"transit/state"}}
 		d := open(t, c)
-		s.Policy("state-"+string(phase), d.PermissionDocument(req, d.Permissions(req))+more)
+		s.Policy("state-"+string(phase), d.PermissionDocument(req, d.Permissions(req)))
 		c.Token = plainCredential(s.TokenWith("state-" + string(phase)))
 		return open(t, c)
 	}
-	const opens, seals = "\npath \"transit/decrypt/state\" { capabilities = [\"update\"] }\n", "path \"transit/encrypt/state\" { capabilities = [\"update\"] }\n"
-	plan, apply := as(providers.PhasePlan, opens), as(providers.PhaseApply, opens+seals)
+	plan, apply := as(providers.PhasePlan), as(providers.PhaseApply)
 
 	key := bytes.Repeat([]byte{0, 0xff}, 16)
 	text, err := apply.Encrypt(t.Context(), "transit/state", secret.New(key))

@@ -50,10 +50,30 @@ func (d *Driver) Decrypt(ctx context.Context, key, text string) (secret.Value, e
 	return secret.New(plain), nil
 }
 
-func (d *Driver) transit(ctx context.Context, op, key string, body, into any) error {
+func keyPermissions(n needs, key string, phase providers.Phase) {
+	mount, name, ok := splitKey(key)
+	if !ok {
+		return // the first use of it says so
+	}
+	n.add(mount+"/decrypt/"+name, whyOpen, "update")
+	if phase == providers.PhaseApply {
+		n.add(mount+"/encrypt/"+name, whySeal, "update")
+	}
+}
+
+// splitKey takes MOUNT/KEY apart. A mount may have slashes of its own.
+func splitKey(key string) (mount, name string, ok bool) {
 	i := strings.LastIndex(key, "/")
 	if i <= 0 || i == len(key)-1 {
+		return "", "", false
+	}
+	return key[:i], key[i+1:], true
+}
+
+func (d *Driver) transit(ctx context.Context, op, key string, body, into any) error {
+	mount, name, ok := splitKey(key)
+	if !ok {
 		return providers.Errorf(providers.Invalid, "%.80q names no transit key: write MOUNT/KEY", key)
 	}
-	return d.client.do(ctx, request{method: http.MethodPost, path: key[:i] + "/" + op + "/" + key[i+1:], body: body, into: into})
+	return d.client.do(ctx, request{method: http.MethodPost, path: mount + "/" + op + "/" + name, body: body, into: into})
 }
