@@ -48,10 +48,14 @@ func TestGoldenComments(t *testing.T) {
 			if err := write(&out); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, out.Bytes())
+			golden(t, name, ownParts.ReplaceAll(out.Bytes(), []byte("$1…$2")))
 		})
 	}
 }
+
+// ownParts are the style and the script of a page, which are the same in every
+// one and have files of their own, and the hashes of both.
+var ownParts = regexp.MustCompile(`(?s)(<style>|<script>|sha256-).*?(</style>|</script>|&#39;)`)
 
 // comments are all the ways from hostile text to a comment.
 func comments(h string) map[string]func(io.Writer) error {

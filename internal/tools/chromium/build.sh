@@ -17,13 +17,10 @@ fail() {
 	exit 1
 }
 
-for tool in apt-get apt-cache dpkg-deb; do
-	command -v "$tool" >/dev/null || fail "no $tool here: this script needs Debian or a system made from it"
-done
-# shellcheck source=/dev/null
-release="$(. /etc/os-release && echo "$ID-${VERSION_ID:-rolling}")-$(dpkg --print-architecture)"
-key="$(sha256sum <"$here/build.sh" | cut -c 1-16)"
-dir="${XDG_CACHE_HOME:-$HOME/.cache}/coffer-test/chromium-$release-$key"
+# shellcheck source=internal/tools/debian.sh
+. "$here/../debian.sh"
+needs_debian
+dir="${XDG_CACHE_HOME:-$HOME/.cache}/coffer-test/chromium-$(debian_key "$here")"
 if [ -x "$dir/chromium" ]; then
 	echo "$dir/chromium"
 	exit
@@ -32,40 +29,8 @@ fi
 echo "fetching Chromium for the tests, once" >&2
 work="$dir.$$"
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/debs" "$work/apt/lists/partial" "$work/apt/archives/partial"
-# apt's state is our own, so that any user may fetch the archive's index.
-cat >"$work/apt.conf" <<END
-Dir::State::lists "$work/apt/lists";
-Dir::Cache "$work/apt";
-APT::Sandbox::User "root";
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-END
-apt-get -c "$work/apt.conf" -qq update >&2 || echo "chromium: part of the archive's index could not be fetched; going on without it" >&2
-
-# needs PACKAGE... prints the libraries that the packages depend on.
-needs() {
-	apt-cache -c "$work/apt.conf" depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$@" |
-		sed -n 's/^[ |]*\(Pre\)\{0,1\}Depends: \(lib[^<>:]*\)$/\2/p' | sort -u
-}
-
-# The program, its data, a font, and every library, except the C library, which
-# has to be the system's own.
-packages=(chromium-headless-shell chromium-common fonts-dejavu-core)
-new=("${packages[@]}")
-while [ "${#new[@]}" -gt 0 ]; do
-	libs="$(needs "${new[@]}")" || fail "the package archive has no package ${new[*]}"
-	new=()
-	for lib in $libs; do
-		case "$lib" in libc6 | libc-bin | libgcc-s1 | libcrypt1 | libllvm*) continue ;; esac
-		case " ${packages[*]} " in *" $lib "*) ;; *) new+=("$lib") ;; esac
-	done
-	[ "${#new[@]}" -eq 0 ] || packages+=("${new[@]}")
-done
-(cd "$work/debs" && apt-get -c "$work/apt.conf" -qq download "${packages[@]}" >&2) ||
-	fail "these packages could not be fetched: ${packages[*]}"
-for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
-
+apt_index chromium
+unpack chromium-headless-shell chromium-common fonts-dejavu-core
 real="$(find "$work/root/usr/lib/chromium" -name 'chromium-headless-shell' -o -name headless_shell | head -n 1)"
 [ -n "$real" ] || fail "chromium-headless-shell holds no headless shell"
 real="${real#"$work/root/"}"
@@ -90,7 +55,6 @@ cat >"$work/fonts.conf" <<'END'
 </fontconfig>
 END
 chmod 755 "$work/chromium"
-rm -rf "$work/debs" "$work/apt" "$work/apt.conf"
 "$work/chromium" --version >&2 || fail "the headless shell does not run here"
 # Another run may have been quicker: what it made is as good.
 mv -T "$work" "$dir" 2>/dev/null || [ -x "$dir/chromium" ] || fail "cannot write $dir"
