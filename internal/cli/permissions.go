@@ -90,15 +90,18 @@ func runPermissions(ctx context.Context, inv *invocation, opts permissionsOption
 	if err != nil {
 		return err
 	}
+	if opts.provider == backendName {
+		return runBackendPermissions(ctx, inv, phase)
+	}
 	w, told, err := inv.openForPermissions(ctx, phase)
 	if err != nil {
 		return err
 	}
-	if opts.provider != "" && w.stores[opts.provider] == nil && (opts.provider != backendName || w.kept.backend == nil) {
+	if opts.provider != "" && w.stores[opts.provider] == nil {
 		return noProvider(opts.provider, w.stores)
 	}
 	doc := permissionsDocument{FormatVersion: 1, Phase: phase, Providers: []providerPermissions{}}
-	if p, ok := w.backendPermissions(phase); ok && (opts.provider == "" || opts.provider == backendName) {
+	if p, ok := w.backendPermissions(phase); ok && opts.provider == "" {
 		doc.Providers = append(doc.Providers, p)
 	}
 	for _, ref := range w.stores.Refs() {

@@ -1,9 +1,33 @@
 package cli
 
-import "github.com/cofferhq/coffer/providers"
+import (
+	"context"
+	"errors"
+
+	"github.com/cofferhq/coffer/providers"
+)
 
 // backendName is what -provider calls the store of a shared state.
 const backendName = "backend"
+
+// runBackendPermissions prints what the state needs, which is told from the
+// configuration alone: whoever asks may not reach the state yet.
+func runBackendPermissions(ctx context.Context, inv *invocation, phase providers.Phase) error {
+	w, err := inv.openStateless(ctx, phase)
+	if err != nil {
+		return err
+	}
+	p, ok := w.backendPermissions(phase)
+	if !ok {
+		return errors.New("the state is a file: whoever may read it can plan, whoever may write its folder can apply")
+	}
+	doc := permissionsDocument{FormatVersion: 1, Phase: phase, Providers: []providerPermissions{p}}
+	if inv.json {
+		doc.Diagnostics = inv.planWarnings()
+		return inv.printJSON(doc)
+	}
+	return inv.showPermissions(doc)
+}
 
 // backendPermissions is what the state itself needs: reading for a plan, also
 // writing for an apply; false where it is a file. What a provider that has the

@@ -337,3 +337,21 @@ func TestARestoredSharedState(t *testing.T) {
 		t.Errorf("plan after it caught up:\n%s%s", out, errs)
 	}
 }
+
+// What the backend needs is told before anybody may reach it, and a store that
+// does not answer is named once, with what to do.
+func TestABackendThatDoesNotAnswer(t *testing.T) {
+	p := newShared(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		p.blobs.Fault = func(statetest.Call, bool) error {
+			return &remote.Error{Code: remote.Unreachable, Place: "memory", Op: "read", Unchanged: true, Err: errors.New("refused")}
+		}
+		if out, errs := p.run(t, ExitDone, "permissions", "-phase", "plan", "-provider", "backend"); out != "none\n" || errs != "" {
+			t.Errorf("permissions: %q, %q", out, errs)
+		}
+		_, errs := p.run(t, ExitError, "plan")
+		if strings.Count(errs, "Waiting for the state") != 1 || !strings.Contains(errs, "run the command again") {
+			t.Errorf("plan says:\n%s", errs)
+		}
+	})
+}

@@ -104,8 +104,11 @@ type Error struct {
 
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: cannot %s: %v", e.Place, e.Op, e.Err)
-	if e.Hint != "" {
+	switch {
+	case e.Hint != "":
 		text += "; " + e.Hint
+	case e.Code == Unreachable:
+		text += "; see that it is up and can be reached from here, then run the command again"
 	}
 	return text
 }

@@ -82,7 +82,7 @@ const (
 func (s *Store) repeat(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Patience)
 	defer cancel()
-	pause, said := firstPause, false
+	pause := firstPause
 	for {
 		err := do(ctx)
 		if err == nil || !passes(err) || ctx.Err() != nil {
@@ -95,8 +95,7 @@ func (s *Store) repeat(ctx context.Context, do func(context.Context) error) erro
 		if deadline, ok := ctx.Deadline(); ok && s.o.Now().Add(wait).After(deadline) {
 			return err
 		}
-		if s.o.Say != nil && !said && pause > firstPause {
-			said = true
+		if s.o.Say != nil && pause > firstPause && !s.said.Swap(true) { // of several requests at once, one
 			s.o.Say(fmt.Sprintf("Waiting for the state: %v", err))
 		}
 		if sleep(ctx, wait) != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cofferhq/coffer/state"
@@ -76,6 +77,8 @@ const (
 type Store struct {
 	b Blobs
 	o Options
+
+	said atomic.Bool // that the store does not answer
 
 	mu       sync.Mutex
 	warnings []string
