@@ -17,6 +17,7 @@ type Config struct {
 	Environments map[string]*Environment // by name
 	Secrets      []*Secret               // secrets and env_files, one per address, in address order
 	Policies     []*Policy               // one per app and environment, in address order
+	Deliveries   []*Delivery             // external_secrets, one per app and environment, in address order
 	Objects      []*Object               // roles, mounts and policy documents, in address order
 	Imports      []*Import
 	Moved        []*Moved
@@ -70,9 +71,10 @@ type Environment struct {
 	Range    hcl.Range
 }
 
-// Secret is one secret or env_file of one app in one environment.
+// Secret is one secret of one app in one environment, or one block that makes a
+// copy of such for programs: an env_file, kubernetes_secret or sealed_secret.
 type Secret struct {
-	Address  addr.Address // Kind is addr.KindSecret or addr.KindEnvFile
+	Address  addr.Address // Kind is addr.KindSecret, KindEnvFile, KindKubernetesSecret or KindSealedSecret
 	Store    string       // provider reference of the primary
 	Replicas []string
 	// Path is where it lives, after the provider's prefix; "" is the
@@ -91,6 +93,10 @@ type Secret struct {
 	Single   bool
 	Fields   []Field // in name order; a single value is one field named ""
 	Rotation Rotation
+	// Form is what a Secret of Kubernetes has besides.
+	Form Form
+	// Rollouts are the workloads that are restarted when the value changes.
+	Rollouts []Workload
 
 	Range     hcl.Range // of the block's header
 	PathRange hcl.Range // of the path argument; the header where there is none
@@ -100,6 +106,64 @@ type Secret struct {
 type Field struct {
 	Name   string
 	Source *Source
+}
+
+// Form is what a Secret of Kubernetes has beside its value, labels and
+// description; the zero value is an ordinary one.
+type Form struct {
+	Type        string // "" is Opaque
+	Immutable   bool
+	Annotations map[string]string
+	Scope       string // of a sealed_secret: "strict", "namespace-wide", "cluster-wide"; "" elsewhere
+}
+
+// Workload is what runs the programs that use a secret: deployment("NS", "NAME").
+type Workload struct {
+	Kind      string // "deployment", "statefulset", "daemonset"
+	Namespace string
+	Name      string
+	Range     hcl.Range
+}
+
+// Delivery is one external_secret of one app in one environment: it tells the
+// External Secrets operator how to fetch what lies on the environment's store.
+type Delivery struct {
+	Address  addr.Address
+	Provider string // reference of the cluster, or of the manifests that it is written to
+	// Path is where it goes, as the provider's Resolve takes it; "" is its default.
+	Path string
+	// Items are the keys of the Secret that the operator makes, in name order.
+	// Each source is a reference, or a template over references and plain text.
+	Items       []Field
+	Form        Form
+	Labels      map[string]string
+	Description string
+	Protect     bool
+	// Refresh is how often the operator looks; 0 is its standard.
+	Refresh time.Duration
+	// DeletionPolicy and CreationPolicy are the operator's own words; "" is
+	// its standard.
+	DeletionPolicy, CreationPolicy string
+	Store                          DeliveryStore
+	Rollouts                       []Workload
+	Range                          hcl.Range
+}
+
+// DeliveryStore is the store block of an external_secret: how the operator signs
+// in to the store that the secrets are on.
+type DeliveryStore struct {
+	// Kind is "SecretStore" or "ClusterSecretStore", Name the object's; "" is one
+	// of its own, made for the block.
+	Kind, Name string
+	// Existing: the store object is somebody else's, and only referred to.
+	Existing bool
+	// Auth is the label of its auth block, "kubernetes" where there is none.
+	Auth string
+	// Arguments are those of the auth block, which the driver of the store knows.
+	Arguments []Argument
+	// ServiceAccount is whom it signs in as; "" is one made for the block.
+	ServiceAccount string
+	Range          hcl.Range
 }
 
 // Rotation says when a secret is due and what happens then.

@@ -2,28 +2,34 @@ package providers
 
 // Powers are the optional interfaces of a driver; nil is one it does not have.
 type Powers struct {
-	Patcher        Patcher
-	Attributer     Attributer
-	Lister         Lister
-	Restorer       Restorer
-	BatchWriter    BatchWriter
-	Placer         Placer
-	ObjectDriver   ObjectDriver
-	AccessCompiler AccessCompiler
-	Purger         Purger
-	Predictor      Predictor
-	Incarnator     Incarnator
-	Declarer       Declarer
-	AccessAuditor  AccessAuditor
-	Permitter      Permitter
-	Examiner       Examiner
-	Leaser         Leaser
-	Closer         Closer
-	Prober         Prober
-	Dater          Dater
-	ObjectScoper   ObjectScoper
-	Cryptor        Cryptor
-	Watermarker    Watermarker
+	Patcher         Patcher
+	Attributer      Attributer
+	Lister          Lister
+	Restorer        Restorer
+	BatchWriter     BatchWriter
+	Placer          Placer
+	ObjectDriver    ObjectDriver
+	AccessCompiler  AccessCompiler
+	Purger          Purger
+	Predictor       Predictor
+	Incarnator      Incarnator
+	Declarer        Declarer
+	AccessAuditor   AccessAuditor
+	Permitter       Permitter
+	Examiner        Examiner
+	Leaser          Leaser
+	Closer          Closer
+	Prober          Prober
+	Dater           Dater
+	ObjectScoper    ObjectScoper
+	Cryptor         Cryptor
+	Watermarker     Watermarker
+	FormDriver      FormDriver
+	Sealer          Sealer
+	Exporter        Exporter
+	Deliverer       Deliverer
+	Roller          Roller
+	ConditionReader ConditionReader
 }
 
 // Powered is a driver that tells its powers itself, because they depend on its
@@ -63,5 +69,11 @@ func PowersOf(d Driver) Powers {
 	p.ObjectScoper, _ = d.(ObjectScoper)
 	p.Cryptor, _ = d.(Cryptor)
 	p.Watermarker, _ = d.(Watermarker)
+	p.FormDriver, _ = d.(FormDriver)
+	p.Sealer, _ = d.(Sealer)
+	p.Exporter, _ = d.(Exporter)
+	p.Deliverer, _ = d.(Deliverer)
+	p.Roller, _ = d.(Roller)
+	p.ConditionReader, _ = d.(ConditionReader)
 	return p
 }

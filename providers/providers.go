@@ -93,6 +93,17 @@ type Attributes struct {
 	Mark        Mark              `json:"mark,omitzero"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Description string            `json:"description,omitempty"`
+	// Form is zero on platforms that are not [FormDriver]s.
+	Form Form `json:"form,omitzero"`
+}
+
+// Form is what a Secret of Kubernetes has beside its value, labels and
+// description; the zero value is an ordinary one.
+type Form struct {
+	Type        string            `json:"type,omitempty"` // "" is Opaque
+	Immutable   bool              `json:"immutable,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Scope       string            `json:"scope,omitempty"` // of a sealed secret
 }
 
 // Meta is what a platform tells about one secret without its value.

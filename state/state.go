@@ -129,6 +129,7 @@ type Entry struct {
 
 	Labels      map[string]string `json:"labels,omitempty"`
 	Description string            `json:"description,omitempty"`
+	Form        *Form             `json:"form,omitempty"` // nil is the zero value
 	Protect     bool              `json:"protect,omitempty"`
 	// AcceptsOutside: versions are fine (manual, bootstrap,
 	// strategy provider). Kept here so that the rule outlives the block.
@@ -151,6 +152,14 @@ type Entry struct {
 	Holds bool `json:"holds,omitempty"`
 	// Pending is the intent whose outcome is not known.
 	Pending *Intent `json:"pending,omitempty"`
+}
+
+// Form is what a Secret of Kubernetes has beside its value.
+type Form struct {
+	Type        string            `json:"type,omitempty"`
+	Immutable   bool              `json:"immutable,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Scope       string            `json:"scope,omitempty"`
 }
 
 // Classes of an entry's value. A secret with fields has the class of its

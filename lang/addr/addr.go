@@ -12,15 +12,18 @@ import (
 	"unicode/utf8"
 )
 
-// Kinds of things that have an address: the first three inside an app, the
+// Kinds of things that have an address: the first six inside an app, the
 // others beside apps. Roles and mounts have a type.
 const (
-	KindSecret         = "secret"
-	KindEnvFile        = "env_file"
-	KindPolicy         = "policy"
-	KindPolicyDocument = "policy_document"
-	KindRole           = "role"
-	KindMount          = "mount"
+	KindSecret           = "secret"
+	KindEnvFile          = "env_file"
+	KindKubernetesSecret = "kubernetes_secret"
+	KindSealedSecret     = "sealed_secret"
+	KindExternalSecret   = "external_secret"
+	KindPolicy           = "policy"
+	KindPolicyDocument   = "policy_document"
+	KindRole             = "role"
+	KindMount            = "mount"
 )
 
 // Address is what the user calls a thing:
