@@ -191,11 +191,15 @@ func (x *differ) refuse(f *facts, summary, detail string) outcome {
 	return outcome{generation: f.generation(), blocked: "cannot be managed yet"}
 }
 
-func rowUnknown(_ *differ, f *facts) (outcome, bool) {
-	if f.o.Err == nil {
-		return outcome{}, false
+func rowUnknown(x *differ, f *facts) (outcome, bool) {
+	if f.o.Err != nil {
+		return f.unknown(f.o.Reason(), "%v", f.o.Err), true
 	}
-	return f.unknown(f.o.Reason(), "%v", f.o.Err), true
+	if err := x.live.Sealing[f.r.Location].Err; err != nil {
+		o := Observation{Err: err}
+		return f.unknown(o.Reason(), "what it is to be sealed with cannot be told: %v", err), true
+	}
+	return outcome{}, false
 }
 
 func rowNew(x *differ, f *facts) (outcome, bool) {
@@ -297,7 +301,7 @@ func rowAcceptsOutside(x *differ, f *facts) (outcome, bool) {
 // whether this one also changed cannot be seen without reading it. A person who
 // accepts it, where fingerprints show that it did not, keeps its clock.
 func rowReencrypted(x *differ, f *facts) (outcome, bool) {
-	if !x.reencrypted(f.e, &f.o) {
+	if !x.reencrypted(f.e, &f.o) || x.sealed(f.r) {
 		return outcome{}, false
 	}
 	if x.settles(f.r.Address, SettleAccept) && x.o.Verified[f.r.Location].Outcome == fingerprint.Same {

@@ -10,6 +10,7 @@ import (
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner/dag"
+	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/state"
 )
 
@@ -23,6 +24,8 @@ type Resource struct {
 	// Secret is the block, shared by the primary and its replicas; nil for an
 	// object.
 	Secret *lang.Secret
+	// Form is that of the secret, as far as the store keeps one.
+	Form providers.Form
 	// Key is the field that a single value is kept as on its store; "" leaves
 	// that to the platform.
 	Key string
@@ -186,11 +189,16 @@ func (b *builder) place(s *lang.Secret, ref string) *Resource {
 		b.fail(rng, fmt.Sprintf("%s cannot be kept on %s", s.Address, ref), err.Error())
 		return nil
 	}
+	form, ok := b.form(s, store)
+	if !ok {
+		return nil
+	}
 	return &Resource{
 		Address:  s.Address,
 		Location: addr.Location{Provider: store.Identity, Kind: addr.KindSecret, Path: path},
 		Store:    ref,
 		Secret:   s,
+		Form:     form,
 		Key:      sealedKey(store, s),
 		Protect:  s.Protect,
 		Range:    rangeOf(s.Range),

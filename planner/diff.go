@@ -88,6 +88,7 @@ func Diff(d *Desired, s *state.Snapshot, live *Live, stores Stores, o DiffOption
 	x.objectsLast()
 	x.backInTime()
 	x.strangers()
+	x.sealingEnds()
 	x.keepWhatIsNewer()
 	x.finish()
 	if o.Judge {
@@ -314,7 +315,7 @@ func (x *differ) settles(a addr.Address, kind SettleKind) bool {
 // resource runs one resource through the decision table and files the result.
 func (x *differ) resource(r *Resource) {
 	f := x.facts(r)
-	out := x.decide(f)
+	out := f.refuseImmutable(x.decide(f))
 	if out.change != nil {
 		out = x.file(f, out)
 	}

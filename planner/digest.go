@@ -26,6 +26,9 @@ func (r *Resource) Digest() string {
 		form["single"] = s.Single
 		form["key"], form["format"] = s.Key, s.Format
 		form["labels"], form["description"] = s.Labels, s.Description
+		if !r.Form.IsZero() {
+			form["form"] = r.Form
+		}
 		form["owner"], form["generation"] = s.Owner, s.Generation
 		form["outside"] = s.OnOutsideChange
 		form["rotation"] = []any{s.Rotation.Never, s.Rotation.Every, s.Rotation.Strategy}

@@ -148,6 +148,8 @@ func (x *differ) attributeDrift(d Drift, e *state.Entry, store *Store, o *Observ
 		return one(d, DriftMetadata, "our mark is gone: somebody replaced the secret")
 	case !maps.Equal(a.Labels, e.Labels) || a.Description != e.Description:
 		return one(d, DriftMetadata, "labels or description were changed")
+	case !sameForm(a.Form, recordedForm(e)):
+		return one(d, DriftMetadata, "%s", formDiffers(recordedForm(e), a.Form))
 	}
 	return nil
 }

@@ -306,7 +306,8 @@ func (r *run) operation(ctx context.Context, s *step) (providers.Operation, erro
 func (s *step) keepsAttributes(want providers.Attributes) bool {
 	live := s.live.Meta
 	return s.live.Exists && !live.IsDeleted() && len(live.Outdated) == 0 && live.Attributes.Mark == want.Mark &&
-		live.Attributes.Description == want.Description && maps.Equal(live.Attributes.Labels, want.Labels)
+		live.Attributes.Description == want.Description && maps.Equal(live.Attributes.Labels, want.Labels) &&
+		sameForm(live.Attributes.Form, want.Form)
 }
 
 func (r *run) audit(ctx context.Context, s *step, action string) error {

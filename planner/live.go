@@ -17,6 +17,9 @@ type Live struct {
 	Supplied map[addr.Location]map[string]Comparison
 	// Refreshed is false when the stores were not asked.
 	Refreshed bool
+	// Sealing is what secrets of a [providers.Sealer] are to be sealed with now, by
+	// location.
+	Sealing map[addr.Location]Sealing
 
 	mu     sync.Mutex          // guards answers while stores are asked in parallel
 	stores map[string]*answers // by provider identity
@@ -153,7 +156,7 @@ func Recorded(s *state.Snapshot) *Live {
 		}
 		attributes := providers.Attributes{
 			Mark:   providers.Mark{Project: s.Project, Address: providers.AddressHash(e.Address.Primary().String()), Protected: e.Protect},
-			Labels: e.Labels, Description: e.Description,
+			Labels: e.Labels, Description: e.Description, Form: recordedForm(e),
 		}
 		switch {
 		case e.Version == "":

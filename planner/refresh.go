@@ -40,6 +40,7 @@ func (r *Refresher) Refresh(ctx context.Context, d *Desired, s *state.Snapshot) 
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
+	r.askSealing(ctx, d, live)
 	if r.Compare != nil {
 		live.Supplied = r.Compare.all(d, s, live)
 	}

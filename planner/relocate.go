@@ -22,6 +22,9 @@ func rowRelocate(x *differ, f *facts) (outcome, bool) {
 		return out, decided
 	}
 	e := f.e
+	if x.sealed(f.r) { // nobody can read it there: it is made anew, and the old one goes
+		return x.create(f, ReasonMoved), true
+	}
 	x.consumed[e.Location] = true
 	if f.o.Exists {
 		if out, taken := x.taken(f); taken {

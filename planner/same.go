@@ -24,6 +24,9 @@ func (x *differ) same(f *facts) outcome {
 	if out, ok := x.settleInterrupted(f); ok {
 		return out
 	}
+	if out, ok := x.sealedAnew(f); ok {
+		return out
+	}
 	fields, metadata := x.staleFields(f)
 	if rotation, due := x.due(f); due {
 		if f.r.Secret.Rotation.Strategy == "regenerate" && f.r.Class != state.ClassManual && x.o.Rotations != RotationsNone {
@@ -262,14 +265,15 @@ func (x *differ) addDependants(r *Resource, fields map[string]FieldChange) {
 func (x *differ) metadataDiffers(f *facts) bool {
 	s, e := f.r.Secret, f.e
 	if !maps.Equal(s.Labels, e.Labels) || s.Description != e.Description || f.r.Protect != e.Protect ||
-		f.r.AcceptsOutside() != e.AcceptsOutside || f.r.Class != e.Class && f.r.Class == state.ClassManual {
+		!sameForm(f.r.Form, recordedForm(e)) || f.r.AcceptsOutside() != e.AcceptsOutside || f.r.Class != e.Class && f.r.Class == state.ClassManual {
 		return true
 	}
 	if !f.store.marks || !x.live.Refreshed {
 		return false
 	}
 	a := f.o.Meta.Attributes
-	return len(f.o.Meta.Outdated) > 0 || !maps.Equal(a.Labels, s.Labels) || a.Description != s.Description || a.Mark != x.mark(f.r)
+	return len(f.o.Meta.Outdated) > 0 || !maps.Equal(a.Labels, s.Labels) || a.Description != s.Description || a.Mark != x.mark(f.r) ||
+		!sameForm(a.Form, f.r.Form)
 }
 
 // due reports whether the value is older than its rotation allows, in words.

@@ -143,6 +143,7 @@ func (r *run) nextEntry(s *step) *state.Entry {
 	sec := s.res.Secret
 	e.Class, e.AcceptsOutside = s.res.Class, s.res.AcceptsOutside()
 	e.Labels, e.Description, e.Requested = sec.Labels, sec.Description, sec.Generation
+	e.Form = recordForm(s.res.Form)
 	restarts := restartsClock(c, s.res, e.Fields, s.takesLive())
 	e.Fields = r.nextFields(s, e.Fields)
 	if e.RotatedAt.IsZero() || restarts {
@@ -378,9 +379,9 @@ func (r *run) attributes(s *step) providers.Attributes {
 	case s.res == nil: // accepted although the block is gone
 		e := s.next
 		mark := providers.Mark{Project: r.Desired.Project, Address: addressMark(e.Address), Protected: e.Protect}
-		return providers.Attributes{Mark: mark, Labels: e.Labels, Description: e.Description}
+		return providers.Attributes{Mark: mark, Labels: e.Labels, Description: e.Description, Form: recordedForm(e)}
 	}
-	a := providers.Attributes{Mark: markOf(r.Desired.Project, s.res)}
+	a := providers.Attributes{Mark: markOf(r.Desired.Project, s.res), Form: s.res.Form}
 	if s.res.Secret != nil {
 		a.Labels, a.Description = s.res.Secret.Labels, s.res.Secret.Description
 	}

@@ -186,6 +186,12 @@ func checkText(e *Entry) error {
 	for name, value := range e.Labels {
 		ok = ok && utf8.ValidString(name) && utf8.ValidString(value)
 	}
+	if f := e.Form; f != nil {
+		ok = ok && utf8.ValidString(f.Type) && utf8.ValidString(f.Scope)
+		for name, value := range f.Annotations {
+			ok = ok && utf8.ValidString(name) && utf8.ValidString(value)
+		}
+	}
 	if !ok {
 		return errors.New("a text is not UTF-8")
 	}

@@ -79,8 +79,19 @@ func (e *Entry) Clone() *Entry {
 	c.Fields = maps.Clone(e.Fields)
 	c.Inputs = maps.Clone(e.Inputs)
 	c.Labels = maps.Clone(e.Labels)
+	c.Form = e.Form.Clone()
 	c.Needs = slices.Clone(e.Needs)
 	c.Pending = e.Pending.Clone()
+	return &c
+}
+
+// Clone returns a copy that shares nothing with f.
+func (f *Form) Clone() *Form {
+	if f == nil {
+		return nil
+	}
+	c := *f
+	c.Annotations = maps.Clone(f.Annotations)
 	return &c
 }
 
