@@ -34,9 +34,10 @@ func (b *builder) accessOn(store *Store, used map[*lang.Reader]bool) {
 	var managed []providers.Managed
 	for _, r := range b.d.Resources {
 		if r.Store == store.Ref() && !r.IsObject() {
-			managed = append(managed, providers.Managed{Path: r.Location.Path, Environment: r.Address.Environment})
+			managed = append(managed, providers.Managed{Path: store.delivers(r.Address.Kind, r.Location.Path), Environment: r.Address.Environment})
 		}
 	}
+	managed = append(managed, b.d.fetched[store.Ref()]...)
 	grants, readers := b.grants(store)
 	for _, r := range readers {
 		used[r] = true
@@ -58,6 +59,9 @@ func (b *builder) accessOn(store *Store, used map[*lang.Reader]bool) {
 				c.address = c.address.At(store.Ref()) // beside the one on the primary store
 			}
 		}
+		if d := b.deliveryOf(spec.Policy); d != nil {
+			c.by, c.rng = []addr.Address{d.block.Address}, rangeOf(d.block.Range)
+		}
 		b.compile(c)
 	}
 }
@@ -75,7 +79,7 @@ func (b *builder) primarily(store *Store, p *lang.Policy) bool {
 // each grant the reader it came from.
 func (b *builder) grants(store *Store) (grants []providers.Grant, readers []*lang.Reader) {
 	for _, p := range b.cfg.Policies {
-		paths := b.pathsOn(store, p.Secrets)
+		paths := united(b.pathsOn(store, p.Secrets), b.inCluster(store, p))
 		if len(paths) == 0 {
 			continue
 		}
@@ -91,7 +95,18 @@ func (b *builder) grants(store *Store) (grants []providers.Grant, readers []*lan
 			readers = append(readers, r)
 		}
 	}
-	return grants, readers
+	forOperators, as := b.deliveryGrants(store)
+	return append(grants, forOperators...), append(readers, as...)
+}
+
+// deliveryOf returns the external_secret of an address, nil where it is none.
+func (b *builder) deliveryOf(address string) *delivered {
+	for _, d := range b.delivered {
+		if d.block.Address.String() == address {
+			return d
+		}
+	}
+	return nil
 }
 
 // pathsOn returns where the given secrets live on a store, copies included.
@@ -100,7 +115,7 @@ func (b *builder) pathsOn(store *Store, secrets []addr.Address) []string {
 	for _, a := range secrets {
 		for _, at := range []addr.Address{a, a.At(store.Ref())} {
 			if r := b.d.byAddress[at]; r != nil && r.Store == store.Ref() {
-				paths = append(paths, r.Location.Path)
+				paths = append(paths, store.delivers(r.Address.Kind, r.Location.Path))
 			}
 		}
 	}

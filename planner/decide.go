@@ -41,6 +41,7 @@ func table() []row {
 		{"live state unknown", rowUnknown},
 		{"its place is another's: wait", rowTenant},
 		{"pending: an intent without an outcome", rowPending},
+		{"a rollout: restart what is to be", rowRollout},
 		{"soft-deleted", rowSoftDeleted},
 		{"a replica follows its primary", rowReplica},
 		{"recorded elsewhere: relocate", rowRelocate},

@@ -46,7 +46,12 @@ type Resource struct {
 	// Needs are the secrets whose values this one is made of, and the objects
 	// that decide who can read it or that it lies in; of an object those that it
 	// is made of. Each as the address that it has in Desired.
-	Needs  []addr.Address
+	Needs []addr.Address
+	// After is what it waits for without being made of it, as Needs.
+	After []addr.Address
+	// Rolls is, of the rollout of a workload, what is restarted for: its Document
+	// names the generation of each, and so is known only in a plan.
+	Rolls  []addr.Address
 	Import *lang.Import
 	Range  *Range
 
@@ -55,6 +60,14 @@ type Resource struct {
 
 // key returns the name that a change of r has.
 func (r *Resource) key() Key { return Key{r.Address, r.Store, r.Location.Path} }
+
+// waitsFor returns what comes before r.
+func (r *Resource) waitsFor() []addr.Address {
+	if len(r.After) == 0 {
+		return r.Needs
+	}
+	return slices.Concat(r.Needs, r.After)
+}
 
 // IsReplica reports whether r is a copy.
 func (r *Resource) IsReplica() bool { return r.Role == state.RoleReplica }
@@ -85,8 +98,10 @@ type Desired struct {
 	cfg        *lang.Config // for the policy pack
 	byAddress  map[addr.Address]*Resource
 	byLocation map[addr.Location]*Resource
-	shared     map[addr.Location]*compiled // objects, by what their providers share
-	patches    map[string]bool             // stores that can change one field alone, by reference
+	shared     map[addr.Location]*compiled    // objects, by what their providers share
+	patches    map[string]bool                // stores that can change one field alone, by reference
+	fetched    map[string][]providers.Managed // Secrets that operators make, by reference of their cluster
+	fetches    []fetch
 }
 
 // At returns the resource of an address, nil where there is none.
@@ -111,14 +126,14 @@ func Desire(cfg *lang.Config, stores Stores) (*Desired, []Diagnostic) {
 			cfg:          cfg,
 			Resources:    make([]*Resource, 0, n),
 			byAddress:    make(map[addr.Address]*Resource, n), byLocation: make(map[addr.Location]*Resource, n),
-			patches: map[string]bool{}, shared: map[addr.Location]*compiled{},
+			patches: map[string]bool{}, shared: map[addr.Location]*compiled{}, fetched: map[string][]providers.Managed{},
 		},
 		objects: map[addr.Location]*compiled{},
 	}
 	for ref, store := range stores {
 		b.d.patches[ref] = store.CanPatch()
 	}
-	if len(cfg.Secrets) == 0 && len(cfg.Objects) == 0 && len(cfg.Removed) == 0 {
+	if len(cfg.Secrets) == 0 && len(cfg.Deliveries) == 0 && len(cfg.Objects) == 0 && len(cfg.Removed) == 0 {
 		b.fail(nil, "the configuration declares no secret",
 			"An empty configuration never means \"delete everything\". Declare an app with a secret, or a removed block for what is to go.")
 	}
@@ -127,8 +142,11 @@ func Desire(cfg *lang.Config, stores Stores) (*Desired, []Diagnostic) {
 		b.secret(s)
 	}
 	b.declare()
+	b.deliver()
 	b.access()
 	b.addObjects()
+	b.afterDeliveries()
+	b.rollouts()
 	b.containers()
 	b.imports()
 	b.order()
@@ -141,8 +159,9 @@ type builder struct {
 	d      *Desired
 	diags  []Diagnostic
 
-	objects map[addr.Location]*compiled
-	inOrder []*compiled
+	objects   map[addr.Location]*compiled
+	inOrder   []*compiled
+	delivered []*delivered
 }
 
 func (b *builder) fail(r *Range, summary, detail string) {
@@ -252,7 +271,7 @@ func (b *builder) order() {
 	}
 	g := dag.New(len(rs))
 	for i, r := range rs {
-		for _, need := range r.Needs {
+		for _, need := range r.waitsFor() {
 			if other := b.d.byAddress[need]; other != nil {
 				g.Edge(i, other.n)
 			}

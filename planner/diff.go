@@ -223,7 +223,7 @@ func (x *differ) selection() []bool {
 			continue // an object goes along with the block that brings it
 		}
 		selected[i] = true
-		for _, need := range r.Needs {
+		for _, need := range r.waitsFor() {
 			if dep := x.d.byAddress[need]; dep != nil && !x.excluded(dep.Address) {
 				selected[dep.n] = true
 			}
@@ -346,7 +346,7 @@ func (x *differ) file(f *facts, out outcome) outcome {
 // dependencies returns the changes of this plan that r waits for.
 func (x *differ) dependencies(r *Resource) []Key {
 	var keys []Key
-	for _, need := range r.Needs {
+	for _, need := range r.waitsFor() {
 		if c := x.outcome(need).change; c != nil && c.Action != Conflict && c.Action != Unknown {
 			keys = append(keys, c.Key())
 		}

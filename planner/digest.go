@@ -21,6 +21,9 @@ func (r *Resource) Digest() string {
 		"protect":  r.Protect,
 		"import":   r.Import != nil,
 	}
+	if len(r.Rolls) > 0 { // its document is the plan's
+		form["document"], form["rolls"] = "", r.Rolls
+	}
 	if s := r.Secret; s != nil {
 		form["fields"] = sourceTexts(s)
 		form["single"] = s.Single

@@ -71,6 +71,9 @@ func (x *differ) driftOf(e *state.Entry, store *Store, verified Verified) []Drif
 	if r := x.d.byLocation[e.Location]; r != nil {
 		drift.Range = r.Range
 	}
+	if e.Location.Kind == KindRollout { // whoever restarts programs changes no secret
+		return nil
+	}
 	if o.Err != nil {
 		return one(drift, DriftUnknown, "%v", o.Err)
 	}
@@ -117,6 +120,8 @@ func (x *differ) versionDrift(d Drift, e *state.Entry, o *Observation, verified 
 	switch {
 	case e.AcceptsOutside, opIsOurs(o.Meta.OpID, x.d.Project):
 		return nil
+	case x.live.Sealing[e.Location].Envelope != "":
+		return one(d, DriftChanged, "%s", whoWhen(o))
 	case x.reencrypted(e, o) && verified:
 		return one(d, DriftUnknown, "the whole file was encrypted anew, and no fingerprint of the value is on record: look at it, then `coffer accept %s`", quoteArg(e.Address))
 	case x.reencrypted(e, o):

@@ -58,9 +58,10 @@ func (d *Desired) managedOn(store *Store) []providers.Managed {
 	var out []providers.Managed
 	for _, r := range d.Resources {
 		if r.Store == store.Ref() && !r.IsObject() {
-			out = append(out, providers.Managed{Path: r.Location.Path, Environment: r.Address.Environment})
+			out = append(out, providers.Managed{Path: store.delivers(r.Address.Kind, r.Location.Path), Environment: r.Address.Environment})
 		}
 	}
+	out = append(out, d.fetched[store.Ref()]...)
 	return out
 }
 
