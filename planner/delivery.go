@@ -98,7 +98,7 @@ func (b *builder) compileDelivery(d *delivered) bool {
 		Refresh: block.Refresh, DeletionPolicy: block.DeletionPolicy, CreationPolicy: block.CreationPolicy,
 	}
 	for _, item := range block.Items {
-		out.Items = append(out.Items, providers.DeliveryItem{Name: item.Name, Parts: b.parts(d, item.Source, nil)})
+		out.Items = append(out.Items, providers.DeliveryItem{Name: item.Name, Parts: b.parts(d, item.Source)})
 	}
 	s := block.Store
 	access := providers.StoreAccess{Method: s.Auth, Args: map[string]any{}, ServiceAccount: s.ServiceAccount, Cluster: s.Kind == "ClusterSecretStore"}
@@ -151,9 +151,9 @@ func (b *builder) deliveryError(d *delivered, err error) bool {
 	return false
 }
 
-// parts flattens the source of one key; apply are the functions around it, the
-// outermost last. The loader lets nothing else than these kinds through.
-func (b *builder) parts(d *delivered, s *lang.Source, apply []string) []providers.DeliveryPart {
+// parts is the source of one key. The loader lets nothing else than these kinds
+// through.
+func (b *builder) parts(d *delivered, s *lang.Source) []providers.DeliveryPart {
 	switch s.Kind {
 	case lang.Reference:
 		r := b.d.byAddress[s.Ref.Address]
@@ -162,15 +162,16 @@ func (b *builder) parts(d *delivered, s *lang.Source, apply []string) []provider
 			field = r.Key
 		}
 		remote := d.store.Exporter().Remote(r.Location.Path, field)
-		return []providers.DeliveryPart{{Remote: &remote, Apply: apply}}
+		return []providers.DeliveryPart{{Remote: &remote}}
 	case lang.Literal, lang.Public:
-		return []providers.DeliveryPart{{Text: s.Plain, Apply: apply}}
-	case lang.Computed:
-		return b.parts(d, s.Args[0], append([]string{s.Func}, apply...))
+		return []providers.DeliveryPart{{Text: s.Plain}}
 	}
 	var out []providers.DeliveryPart
 	for _, arg := range s.Args {
-		out = append(out, b.parts(d, arg, apply)...)
+		out = append(out, b.parts(d, arg)...)
+	}
+	if s.Kind == lang.Computed && s.Func != "template" {
+		return []providers.DeliveryPart{{Func: s.Func, Args: out}}
 	}
 	return out
 }

@@ -83,12 +83,13 @@ type DeliveryItem struct {
 	Parts []DeliveryPart
 }
 
-// DeliveryPart is plain text, or a remote value that goes through the functions
-// named, the first one first ("base64encode", "trimspace", "urlencode").
+// DeliveryPart is plain text, a remote value, or a function ("base64encode",
+// "trimspace", "urlencode") of the concatenation of its arguments.
 type DeliveryPart struct {
 	Text   string
 	Remote *Remote
-	Apply  []string
+	Func   string
+	Args   []DeliveryPart
 }
 
 // DeliveryStore is the store object that a [Delivery] refers to.

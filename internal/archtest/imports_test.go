@@ -48,7 +48,15 @@ var mayImport = []importRule{
 	{"providers/vault/acl", nil},
 	{"providers/vault/signin", []string{"providers", "providers/secret"}},
 	{"providers/vault/vaulttest", nil},
-	{"providers/kubernetes", []string{"providers", "providers/secret", "lang/addr", "internal/kube"}},
+	{"providers/kubernetes", []string{
+		"providers", "providers/secret", "lang/addr", "internal/kube", "providers/kubernetes/delivery", "providers/kubernetes/manifest", "providers/kubernetes/sealing",
+	}},
+	{"providers/kubernetes/manifest", nil},
+	{"providers/kubernetes/sealing", []string{"providers", "providers/secret"}},
+	{"providers/kubernetes/delivery", []string{"providers", "providers/kubernetes/manifest"}},
+	{"providers/kubernetes/manifests", []string{
+		"providers", "providers/secret", "internal/durable", "providers/kubernetes", "providers/kubernetes/delivery", "providers/kubernetes/manifest", "providers/kubernetes/sealing",
+	}},
 	// a driver knows the contract and its own SDK: no other driver, no planner
 	{"providers/*", []string{"providers", "providers/secret", "lang/addr", "internal/durable"}},
 
@@ -63,10 +71,13 @@ var mayImport = []importRule{
 
 	{"internal/render", []string{"planner", "state", "lang/addr"}},
 	{"internal/cli", []string{
-		"internal/render", "internal/audit", "internal/dotenv", "internal/durable",
+		"internal/render", "internal/audit", "internal/dotenv", "internal/durable", "internal/forge",
 		"planner", "planner/fingerprint", "planner/generate", "state", "state/*", "providers", "providers/secret", "providers/sops", "providers/vault", "providers/kubernetes",
 		"lang", "lang/addr",
 	}},
+	// speaks of runs and texts, not of plans: cli puts both together
+	{"internal/forge", nil},
+	{"internal/forge/forgetest", nil},
 	{"internal/*", nil},
 	{"examples/...", nil},
 }
@@ -88,7 +99,7 @@ func ruleFor(name string) (importRule, bool) {
 // onlyTests are imported by test files and by each other, never by the product.
 var onlyTests = []string{
 	"planner/plannertest", "providers/providertest/...", "providers/memory", "state/statetest", "state/statetest/servers",
-	"internal/durable/crashfs", "internal/proptest", "providers/vault/vaulttest",
+	"internal/durable/crashfs", "internal/proptest", "providers/vault/vaulttest", "internal/forge/forgetest",
 }
 
 // onlyIn says where a library, or a package of ours, may be imported.

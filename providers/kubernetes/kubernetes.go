@@ -48,6 +48,7 @@ import (
 
 	"github.com/cofferhq/coffer/internal/kube"
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/kubernetes/delivery"
 )
 
 // Config is the body of a provider "kubernetes" block.
@@ -60,8 +61,48 @@ type Config struct {
 	// Namespace is that of paths without one. Where it is written, nothing
 	// outside it is listed, searched or changed.
 	Namespace string `hcl:"namespace,optional"`
-	// Impersonate has at most one element.
-	Impersonate []Impersonation `hcl:"impersonate,block"`
+	// Impersonate, SealedSecrets and ExternalSecrets have at most one element each.
+	Impersonate     []Impersonation   `hcl:"impersonate,block"`
+	SealedSecrets   []SealedSecrets   `hcl:"sealed_secrets,block"`
+	ExternalSecrets []ExternalSecrets `hcl:"external_secrets,block"`
+}
+
+// SealedSecrets says what sealed_secrets are sealed with. An empty field is what
+// the controller's own chart has.
+type SealedSecrets struct {
+	// Certificate is a file below the configuration or an https URL; "" asks the
+	// controller, by way of the API server.
+	Certificate string `hcl:"certificate,optional"`
+	// Fingerprint pins the certificate: "sha256:" and the hex of its DER.
+	Fingerprint         string `hcl:"fingerprint,optional"`
+	ControllerNamespace string `hcl:"controller_namespace,optional"`
+	ControllerName      string `hcl:"controller_name,optional"`
+}
+
+// DecodeBlock implements [providers.BlockDecoder].
+func (s *SealedSecrets) DecodeBlock(labels []string) (any, error) {
+	if len(labels) > 0 {
+		return nil, errors.New("a sealed_secrets block has no label")
+	}
+	return s, nil
+}
+
+// ExternalSecrets says who the External Secrets operator is. An empty field is
+// what its own chart has.
+type ExternalSecrets struct {
+	ControllerNamespace      string `hcl:"controller_namespace,optional"`
+	ControllerServiceAccount string `hcl:"controller_service_account,optional"`
+	// APIVersion is that of the operator's kinds in files; a cluster is asked which
+	// it serves.
+	APIVersion string `hcl:"api_version,optional"`
+}
+
+// DecodeBlock implements [providers.BlockDecoder].
+func (e *ExternalSecrets) DecodeBlock(labels []string) (any, error) {
+	if len(labels) > 0 {
+		return nil, errors.New("an external_secrets block has no label")
+	}
+	return e, nil
 }
 
 // Impersonation is whom to act as.
@@ -93,6 +134,7 @@ func Factory() providers.Factory {
 type Driver struct {
 	client    *client
 	namespace string // "" is any
+	delivery  delivery.Settings
 }
 
 var (
@@ -138,7 +180,9 @@ func Open(env providers.Env, config *Config) (*Driver, error) {
 		}
 		return nil, e
 	}
-	return &Driver{client: &client{Client: sender, now: env.Now, as: choice.AsUser}, namespace: config.Namespace}, nil
+	return &Driver{
+		client: &client{Client: sender, now: env.Now, as: choice.AsUser}, namespace: config.Namespace, delivery: config.Delivery(),
+	}, nil
 }
 
 // maxBytes is what the API server allows for all values of one Secret.
@@ -156,7 +200,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 // one it would be of the whole cluster, which takes the right to read every
 // Secret that there is.
 func (d *Driver) Powers() providers.Powers {
-	p := providers.Powers{Patcher: d, Attributer: d, Placer: d, Permitter: d, Examiner: d}
+	p := providers.Powers{Patcher: d, Attributer: d, Placer: d, Permitter: d, Examiner: d, Deliverer: d}
 	if d.namespace != "" {
 		p.Lister = d
 	}

@@ -12,6 +12,9 @@ const (
 	longestName  = 253 // of a Secret, of a key of data, of the prefix of a label
 )
 
+// sealedPrefix begins the path of a SealedSecret; see docs/adr/0011.
+const sealedPrefix = "sealedsecrets/"
+
 // split takes a path apart that [Driver.check] accepts.
 func split(path string) (namespace, name string) {
 	namespace, name, _ = strings.Cut(path, "/")

@@ -28,16 +28,10 @@ func (d *Driver) Capabilities() providers.Capabilities {
 // Powers implements [providers.Powered]: KV version 1 has no versions, no
 // marks and no undelete.
 func (d *Driver) Powers() providers.Powers {
-	var p providers.Powers
-	p.Lister, p.Placer, p.Incarnator, p.Leaser, p.Closer = d, d, d, d, d
-	var other any = d
-	p.ObjectDriver, _ = other.(providers.ObjectDriver)
-	p.AccessCompiler, _ = other.(providers.AccessCompiler)
-	p.Declarer, _ = other.(providers.Declarer)
-	p.AccessAuditor, _ = other.(providers.AccessAuditor)
-	p.Permitter, _ = other.(providers.Permitter)
-	p.Examiner, _ = other.(providers.Examiner)
-	p.ObjectScoper, _ = other.(providers.ObjectScoper)
+	p := providers.Powers{
+		Lister: d, Placer: d, Incarnator: d, Leaser: d, Closer: d, ObjectDriver: d, AccessCompiler: d, Declarer: d, AccessAuditor: d,
+		Permitter: d, Examiner: d, ObjectScoper: d, Cryptor: d, Watermarker: d, Exporter: d,
+	}
 	if d.config.AllowValueRead {
 		return p
 	}

@@ -196,6 +196,9 @@ func (d *Driver) policyName(address string) (string, error) {
 			words = append(words, word)
 		}
 	}
+	if a.Kind != addr.KindPolicy { // an external_secret may have the name of a policy
+		words = append(words, strings.ReplaceAll(a.Kind, "_", "-"))
+	}
 	name := strings.Join(append(parts, policyWord(strings.Join(words, "-"))), "--")
 	return name, checkPolicyName(name)
 }
