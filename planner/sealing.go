@@ -40,10 +40,11 @@ func (r *Refresher) askSealing(ctx context.Context, d *Desired, live *Live) {
 // sealed reports whether nobody but the platform can read r.
 func (x *differ) sealed(r *Resource) bool { return x.live.Sealing[r.Location].Envelope != "" }
 
-// sealedAnew plans all fields of a secret whose key or scope is another now.
+// sealedAnew plans all fields of a secret whose key or scope is another now. Of
+// one that somebody else sealed nobody knows the key, and it is kept.
 func (x *differ) sealedAnew(f *facts) (outcome, bool) {
-	want := x.live.Sealing[f.r.Location].Envelope
-	if want == "" || !f.o.Exists || f.o.Meta.Envelope == want {
+	want, live := x.live.Sealing[f.r.Location].Envelope, f.o.Meta
+	if want == "" || !f.o.Exists || (live.Envelope == "" || live.Envelope == want) && live.Attributes.Form.Scope == f.r.Form.Scope {
 		return outcome{}, false
 	}
 	fields := x.allFields(f)
