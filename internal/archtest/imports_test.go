@@ -118,7 +118,7 @@ var onlyIn = []struct {
 	{"k8s.io", []string{"internal/kube", "state/kubernetes"}},
 	// the holder of plaintext: only where values are made, read or written
 	{module + "/providers/secret", []string{
-		"providers", "providers/*", "providers/vault/signin", "planner", "planner/*", "internal/dotenv", "internal/cli",
+		"providers", "providers/*", "providers/vault/signin", "providers/kubernetes/sealing", "providers/kubernetes/manifests", "planner", "planner/*", "internal/dotenv", "internal/cli",
 	}},
 }
 

@@ -61,6 +61,10 @@ type Config struct {
 	// Namespace is that of paths without one. Where it is written, nothing
 	// outside it is listed, searched or changed.
 	Namespace string `hcl:"namespace,optional"`
+	// KnownBindings, as NAMESPACE/NAME of a RoleBinding or NAME of a
+	// ClusterRoleBinding, may let read these Secrets and are kept by somebody else:
+	// drift does not report them.
+	KnownBindings []string `hcl:"known_bindings,optional"`
 	// Impersonate, SealedSecrets and ExternalSecrets have at most one element each.
 	Impersonate     []Impersonation   `hcl:"impersonate,block"`
 	SealedSecrets   []SealedSecrets   `hcl:"sealed_secrets,block"`
@@ -135,6 +139,11 @@ type Driver struct {
 	client    *client
 	namespace string // "" is any
 	delivery  delivery.Settings
+	operator  *operator
+	// knownBindings may read Secrets and are kept by somebody else.
+	knownBindings []string
+	// restartPatience is how long a restart may take.
+	restartPatience time.Duration
 }
 
 var (
@@ -182,6 +191,7 @@ func Open(env providers.Env, config *Config) (*Driver, error) {
 	}
 	return &Driver{
 		client: &client{Client: sender, now: env.Now, as: choice.AsUser}, namespace: config.Namespace, delivery: config.Delivery(),
+		operator: &operator{}, knownBindings: config.KnownBindings, restartPatience: restartPatience,
 	}, nil
 }
 
@@ -200,7 +210,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 // one it would be of the whole cluster, which takes the right to read every
 // Secret that there is.
 func (d *Driver) Powers() providers.Powers {
-	p := providers.Powers{Patcher: d, Attributer: d, Placer: d, Permitter: d, Examiner: d, Deliverer: d}
+	p := providers.Powers{Patcher: d, Attributer: d, Placer: d, Permitter: d, Examiner: d, Deliverer: d, ObjectDriver: d, Roller: d, AccessCompiler: d, AccessAuditor: d, ConditionReader: d}
 	if d.namespace != "" {
 		p.Lister = d
 	}

@@ -17,6 +17,7 @@ import (
 const (
 	managerValues     = "coffer"
 	managerAttributes = "coffer-attributes"
+	managerObjects    = "coffer-objects"
 )
 
 // object is what an answer without values holds.
