@@ -2,7 +2,6 @@ package lang
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,24 +14,38 @@ import (
 
 // app is one app block: what it declares, before anything is evaluated.
 type app struct {
-	name     string
-	block    *hclsyntax.Block
-	envs     []string
-	secrets  map[string]*decl
-	envFiles map[string]*decl
-	policies map[string]*decl
+	name  string
+	block *hclsyntax.Block
+	envs  []string
+	decls map[string]map[string]*decl // by kind and name
+}
+
+func (a *app) of(kind string) map[string]*decl { return a.decls[kind] }
+
+// copyKinds are the blocks of an app that bring secrets to programs: nothing can
+// be taken from one.
+func copyKinds() []string {
+	return []string{addr.KindEnvFile, addr.KindExternalSecret, addr.KindKubernetesSecret, addr.KindSealedSecret}
+}
+
+// valueKinds are the blocks of an app that hold values, or bring them somewhere.
+func valueKinds() []string { return append(copyKinds(), addr.KindSecret) }
+
+// inKubernetes reports whether blocks of the kind end as a Secret of a cluster.
+func inKubernetes(kind string) bool {
+	return kind != addr.KindEnvFile && slices.Contains(copyKinds(), kind)
 }
 
 // decl is one block of an app. It is in each of envs.
 type decl struct {
-	kind   string // addr.KindSecret, KindEnvFile or KindPolicy
+	kind   string // addr.KindPolicy, or one of valueKinds
 	name   string
 	app    *app
 	block  *hclsyntax.Block
 	body   body
 	envs   []string
 	single bool   // a secret with value
-	items  []item // fields of a secret, variables of an env_file
+	items  []item // fields of a secret, data of what is made of secrets
 }
 
 // item is one name and value of an object literal.
@@ -72,12 +85,12 @@ func (l *loader) declareApps() {
 }
 
 func (l *loader) declareApp(name string, block *hclsyntax.Block) *app {
-	a := &app{name: name, block: block, secrets: map[string]*decl{}, envFiles: map[string]*decl{}, policies: map[string]*decl{}}
+	a := &app{name: name, block: block, decls: map[string]map[string]*decl{}}
 	b := l.content(block.Body, schema{
 		what:      "app",
 		arguments: []string{"environments"},
-		blocks:    []string{"secret", "env_file", "policy"},
-		repeat:    []string{"secret", "env_file", "policy"},
+		blocks:    appBlocks(),
+		repeat:    appBlocks(),
 	})
 	a.envs = l.appEnvironments(block, b.arguments["environments"])
 	for _, inner := range b.blocks {
@@ -119,31 +132,45 @@ func (l *loader) declareInApp(a *app, block *hclsyntax.Block) {
 		return
 	}
 	d := &decl{kind: block.Type, name: name, app: a, block: block}
-	into := a.secrets
-	switch block.Type {
-	case addr.KindSecret:
-		d.body = l.content(block.Body, secretSchema())
-	case addr.KindEnvFile:
-		into = a.envFiles
-		d.body = l.content(block.Body, envFileSchema())
-	case addr.KindPolicy:
-		into = a.policies
-		d.body = l.content(block.Body, policySchema())
-	}
-	if first := into[name]; first != nil {
+	d.body = l.content(block.Body, appBlockSchema(block.Type))
+	if first := a.of(d.kind)[name]; first != nil {
 		l.twice(fmt.Sprintf("%s %q of app %q", block.Type, name, a.name), first.block.DefRange(), block.DefRange())
 		return
 	}
-	into[name] = d
+	if a.decls[d.kind] == nil {
+		a.decls[d.kind] = map[string]*decl{}
+	}
+	a.decls[d.kind][name] = d
 	d.envs = a.envs
 	if attr := d.body.arguments["environments"]; attr != nil {
 		d.envs = l.global().environments(attr, a.envs, fmt.Sprintf("app %q", a.name))
 	}
-	switch block.Type {
-	case addr.KindSecret:
+	switch {
+	case block.Type == addr.KindSecret:
 		l.declareSecret(d)
-	case addr.KindEnvFile:
+	case block.Type == addr.KindEnvFile:
 		l.declareEnvFile(d)
+	case inKubernetes(block.Type):
+		l.declareKubernetes(d)
+	}
+}
+
+func appBlocks() []string {
+	return []string{
+		addr.KindSecret, addr.KindEnvFile, addr.KindKubernetesSecret, addr.KindSealedSecret, addr.KindExternalSecret, addr.KindPolicy,
+	}
+}
+
+func appBlockSchema(kind string) schema {
+	switch kind {
+	case addr.KindSecret:
+		return secretSchema()
+	case addr.KindEnvFile:
+		return envFileSchema()
+	case addr.KindPolicy:
+		return policySchema()
+	default:
+		return kubernetesSchema(kind)
 	}
 }
 
@@ -151,18 +178,32 @@ func (l *loader) declareInApp(a *app, block *hclsyntax.Block) {
 func (l *loader) loadApps() {
 	for _, name := range sortedKeys(l.apps) {
 		a := l.apps[name]
-		for _, secret := range sortedKeys(a.secrets) {
-			l.forEach(a.secrets[secret], secretEach(), (*scope).loadSecret)
-		}
-		for _, file := range sortedKeys(a.envFiles) {
-			l.forEach(a.envFiles[file], inAppEach(), (*scope).loadEnvFile)
-		}
-		for _, policy := range sortedKeys(a.policies) {
-			l.forEach(a.policies[policy], inAppEach(), (*scope).loadPolicy)
+		for _, kind := range appBlocks() {
+			for _, name := range sortedKeys(a.of(kind)) {
+				l.loadInApp(a.of(kind)[name])
+			}
 		}
 	}
 	slices.SortFunc(l.cfg.Secrets, func(a, b *Secret) int { return a.Address.Compare(b.Address) })
 	slices.SortFunc(l.cfg.Policies, func(a, b *Policy) int { return a.Address.Compare(b.Address) })
+	slices.SortFunc(l.cfg.Deliveries, func(a, b *Delivery) int { return a.Address.Compare(b.Address) })
+	slices.SortFunc(l.cfg.Providers, func(a, b *Provider) int { return strings.Compare(a.Ref(), b.Ref()) })
+	l.warnUntold()
+}
+
+func (l *loader) loadInApp(d *decl) {
+	switch d.kind {
+	case addr.KindSecret:
+		l.forEach(d, secretEach(), (*scope).loadSecret)
+	case addr.KindEnvFile:
+		l.forEach(d, inAppEach(), (*scope).loadEnvFile)
+	case addr.KindPolicy:
+		l.forEach(d, inAppEach(), (*scope).loadPolicy)
+	case addr.KindExternalSecret:
+		l.forEach(d, inAppEach(), (*scope).loadExternalSecret)
+	default:
+		l.forEach(d, inAppEach(), (*scope).loadKubernetesSecret)
+	}
 }
 
 func inAppEach() []string  { return []string{"app", "environment"} }
@@ -184,7 +225,7 @@ func (l *loader) forEach(d *decl, names []string, load func(*scope)) {
 
 // items reads an object literal whose names are written plainly, so that they
 // are known before anything is evaluated.
-func (l *loader) items(attr *hclsyntax.Attribute, valid *regexp.Regexp, what, form string) []item {
+func (l *loader) items(attr *hclsyntax.Attribute, valid func(string) bool, what, form string) []item {
 	object, ok := attr.Expr.(*hclsyntax.ObjectConsExpr)
 	if !ok {
 		l.diags.add(errorAt(attr.Expr.Range(), "Not an object", "%s is an object written out here: %s = { NAME = …, … }.", attr.Name, attr.Name))
@@ -199,7 +240,7 @@ func (l *loader) items(attr *hclsyntax.Attribute, valid *regexp.Regexp, what, fo
 		case diags.HasErrors() || !isText(v):
 			l.diags.add(errorAt(at, "Name is not plain", "The name of a %s is written plainly, without variables and functions.", what))
 			continue
-		case !valid.MatchString(v.AsString()):
+		case !valid(v.AsString()):
 			l.diags.add(errorAt(at, "Invalid name", "The name of a %s is %s.", what, form))
 			continue
 		}

@@ -104,27 +104,46 @@ func (l *loader) noBlockIn(inner *hclsyntax.Block, kind string) {
 }
 
 func (s *scope) objectArgument(o *Object, attr *hclsyntax.Attribute, u usage) {
-	if advice := reservedArgument(attr.Name); advice != "" {
-		s.report(errorAt(attr.NameRange, "Not in this language", "%s does not exist here: %s.", attr.Name, advice))
+	if o.Address.Kind == addr.KindPolicyDocument && attr.Name == "document" {
+		s.document(o, attr, u)
 		return
 	}
+	if value, ok := s.argument(attr, u); ok {
+		o.Arguments = append(o.Arguments, Argument{Name: attr.Name, Value: value, Range: attr.Expr.Range()})
+	}
+}
+
+func (s *scope) document(o *Object, attr *hclsyntax.Attribute, u usage) {
 	v, ok := s.eval(attr.Expr, u)
 	if !ok {
 		return
 	}
-	value := plainData(v)
-	isDocument := o.Address.Kind == addr.KindPolicyDocument && attr.Name == "document"
-	switch text, isText := value.(string); {
-	case isDocument && (!isText || strings.TrimSpace(text) == ""):
+	text, isText := plainData(v).(string)
+	if !isText || strings.TrimSpace(text) == "" {
 		s.report(errorAt(attr.Expr.Range(), "Not a document", "document is the text of the policy, and not empty: document = file(\"policies/NAME.hcl\")."))
 		return
-	case value == nil: // as if it were not written
-		return
-	case holdsNull(value):
-		s.report(errorAt(attr.Expr.Range(), "No value", "%s has an element that is null.", attr.Name))
-		return
 	}
-	o.Arguments = append(o.Arguments, Argument{Name: attr.Name, Value: value, Range: attr.Expr.Range()})
+	o.Arguments = append(o.Arguments, Argument{Name: attr.Name, Value: text, Range: attr.Expr.Range()})
+}
+
+// argument evaluates an argument that only a driver knows to plain data. It
+// returns false where it is null, as if it were not written, and after reporting
+// a problem.
+func (s *scope) argument(attr *hclsyntax.Attribute, u usage) (any, bool) {
+	if advice := reservedArgument(attr.Name); advice != "" {
+		s.report(errorAt(attr.NameRange, "Not in this language", "%s does not exist here: %s.", attr.Name, advice))
+		return nil, false
+	}
+	v, ok := s.eval(attr.Expr, u)
+	if !ok {
+		return nil, false
+	}
+	value := plainData(v)
+	if value != nil && holdsNull(value) {
+		s.report(errorAt(attr.Expr.Range(), "No value", "%s has an element that is null.", attr.Name))
+		return nil, false
+	}
+	return value, value != nil
 }
 
 func holdsNull(v any) bool {

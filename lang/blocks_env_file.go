@@ -15,7 +15,7 @@ func (l *loader) declareEnvFile(d *decl) {
 		l.diags.add(missing(d.block, "data", "data = { NAME = secret.x, … }"))
 		return
 	}
-	d.items = l.items(attr, envName(), "variable", "a letter or _, then letters, digits and _, as programs read it from their environment")
+	d.items = l.items(attr, envName().MatchString, "variable", "a letter or _, then letters, digits and _, as programs read it from their environment")
 }
 
 // envName is the portable form of an environment variable's name (POSIX.1-2017,
@@ -25,18 +25,9 @@ func envName() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_
 // loadEnvFile evaluates an env_file for one environment.
 func (s *scope) loadEnvFile() {
 	args := s.decl.body.arguments
-	env := s.l.cfg.Environments[s.env]
 	u := usage{what: "an argument of an env_file", each: inAppEach()}
-	file := &Secret{
-		Address:         s.owner,
-		Path:            s.filled(args["path"], u),
-		Labels:          s.labelsOf(args["labels"], u),
-		Description:     s.text(args["description"], u),
-		Protect:         s.boolean(args["protect"], env.Protect, u),
-		OnOutsideChange: s.onOutsideChange(nil, u),
-		Range:           s.decl.block.DefRange(),
-		PathRange:       s.decl.block.DefRange(),
-	}
+	file := s.copied(u, "a variable of an env_file")
+	file.Path = s.filled(args["path"], u)
 	if attr := args["path"]; attr != nil {
 		file.PathRange = attr.Range()
 	}
@@ -45,12 +36,34 @@ func (s *scope) loadEnvFile() {
 	} else {
 		file.Store = s.l.storeOf(s.env)
 	}
-	b := sourceBuilder{scope: s, usage: usage{what: "a variable of an env_file", each: inAppEach(), secrets: true}, plainText: true}
+	s.l.cfg.Secrets = append(s.l.cfg.Secrets, file)
+}
+
+// copied is what all blocks have that are made of secrets; what is how messages
+// call an entry of its data.
+func (s *scope) copied(u usage, what string) *Secret {
+	args := s.decl.body.arguments
+	return &Secret{
+		Address:         s.owner,
+		Labels:          s.labelsOf(args["labels"], u),
+		Description:     s.text(args["description"], u),
+		Protect:         s.boolean(args["protect"], s.l.cfg.Environments[s.env].Protect, u),
+		OnOutsideChange: s.onOutsideChange(nil, u),
+		Fields:          s.data(what),
+		Range:           s.decl.block.DefRange(),
+		PathRange:       s.decl.block.DefRange(),
+	}
+}
+
+// data builds the sources of the entries of a block that is made of secrets.
+func (s *scope) data(what string) []Field {
+	var fields []Field
+	b := sourceBuilder{scope: s, usage: usage{what: what, each: inAppEach(), secrets: true}, plainText: true}
 	for _, i := range s.decl.items {
 		b.name = i.name
 		if source := b.build(i.expr); source != nil {
-			file.Fields = append(file.Fields, Field{Name: i.name, Source: source})
+			fields = append(fields, Field{Name: i.name, Source: source})
 		}
 	}
-	s.l.cfg.Secrets = append(s.l.cfg.Secrets, file)
+	return fields
 }

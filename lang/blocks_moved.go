@@ -22,10 +22,7 @@ func (l *loader) declared(a addr.Address) bool {
 		if a.Kind == "" {
 			return true
 		}
-		d := app.secrets[a.Name]
-		if a.Kind == addr.KindEnvFile {
-			d = app.envFiles[a.Name]
-		}
+		d := app.of(a.Kind)[a.Name]
 		return d != nil && (a.Environment == "" || slices.Contains(d.envs, a.Environment))
 	}
 	return false
@@ -40,10 +37,7 @@ func (l *loader) undeclared(a addr.Address, at hcl.Range) *hcl.Diagnostic {
 	if app == nil {
 		return errorAt(at, "Unknown app", "There is no app %q.%s", a.App, didYouMean(a.App, sortedKeys(l.apps)))
 	}
-	in := app.secrets
-	if a.Kind == addr.KindEnvFile {
-		in = app.envFiles
-	}
+	in := app.of(a.Kind)
 	d := in[a.Name]
 	if d == nil {
 		return errorAt(at, "Unknown secret", "App %q has no %s %q.%s", a.App, a.Kind, a.Name, didYouMean(a.Name, sortedKeys(in)))
@@ -87,6 +81,9 @@ func (l *loader) loadImports() {
 			continue
 		case to.App == "" && im.Store != "":
 			l.diags.add(errorAt(b.arguments["store"].Range(), "Not a copy", "%s is on the provider that its block names and has no copies. Remove store.", to))
+			continue
+		case to.Kind == addr.KindExternalSecret:
+			l.diags.add(errorAt(at, "Nothing to adopt", "An external_secret holds no value: apply makes its objects. Delete those that are there, or let the block write under another name."))
 			continue
 		case to.App != "" && to.Environment == "":
 			l.diags.add(errorAt(at, "Which environment?", "An import adopts one secret: write %s[\"ENVIRONMENT\"].", to))

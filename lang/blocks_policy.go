@@ -40,11 +40,10 @@ func (s *scope) covered(attr *hclsyntax.Attribute) []addr.Address {
 		}
 	}
 	if attr == nil {
-		for _, name := range sortedKeys(s.app.envFiles) {
-			add(s.app.envFiles[name])
-		}
-		for _, name := range sortedKeys(s.app.secrets) {
-			add(s.app.secrets[name])
+		for _, kind := range valueKinds() {
+			for _, name := range sortedKeys(s.app.of(kind)) {
+				add(s.app.of(kind)[name])
+			}
 		}
 		return out
 	}
@@ -81,7 +80,7 @@ func (s *scope) named(attr *hclsyntax.Attribute) []*decl {
 }
 
 func (s *scope) wholeSecret(expr hclsyntax.Expression) (*decl, *hcl.Diagnostic) {
-	const form = "A policy covers whole secrets of its own app: secret.NAME or env_file.NAME."
+	const form = "A policy covers whole secrets of its own app, and what is made of them: secret.NAME, env_file.NAME, kubernetes_secret.NAME and its like."
 	t, diags := hcl.AbsTraversalForExpr(expr)
 	if diags.HasErrors() {
 		return nil, errorAt(expr.Range(), "Not a secret", "%s", form)
@@ -94,15 +93,12 @@ func (s *scope) wholeSecret(expr hclsyntax.Expression) (*decl, *hcl.Diagnostic) 
 	switch {
 	case kind == "app":
 		return nil, errorAt(expr.Range(), "Another app's secret", "%s Write a policy in that app.", form)
-	case kind != addr.KindSecret && kind != addr.KindEnvFile, len(names) == 1:
+	case !slices.Contains(valueKinds(), kind), len(names) == 1:
 		return nil, errorAt(expr.Range(), "Not a secret", "%s", form)
 	case len(names) > 2:
 		return nil, errorAt(expr.Range(), "A field in a policy", "%s Who can read it reads all its fields: write %s.%s.", form, kind, names[1])
 	}
-	in := s.app.secrets
-	if kind == addr.KindEnvFile {
-		in = s.app.envFiles
-	}
+	in := s.app.of(kind)
 	if to := in[names[1]]; to != nil {
 		return to, nil
 	}

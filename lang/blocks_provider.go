@@ -57,6 +57,9 @@ func (l *loader) loadProviders() {
 	l.providers = sortedKeys(seen)
 	for _, ref := range l.providers {
 		l.cfg.Providers = append(l.cfg.Providers, seen[ref])
+		if seen[ref].Type == clusterType {
+			l.clusters = append(l.clusters, ref)
+		}
 	}
 }
 
@@ -157,14 +160,17 @@ func (s *scope) credentialBranches(expr hclsyntax.Expression, arg *argument) boo
 }
 
 func (l *loader) builtIn(typ string, at hcl.Range) bool {
-	if slices.Contains(l.opts.ProviderTypes, typ) {
+	types := slices.DeleteFunc(slices.Clone(l.opts.ProviderTypes), func(t string) bool { return t == manifestsType })
+	if slices.Contains(types, typ) {
 		return true
 	}
 	switch typ {
+	case manifestsType:
+		l.diags.add(errorAt(at, "Not a provider to declare", "Files with manifests are written by a block with output = \"FILE.yaml\" and the provider of its cluster: provider \"kubernetes\" { … }."))
 	case "vault", "aws", "azure", "gcp", "kubernetes", "sops":
-		l.diags.add(errorAt(at, "Not built yet", "The provider %q is not built into this coffer.%s", typ, didYouMean("", l.opts.ProviderTypes)))
+		l.diags.add(errorAt(at, "Not built yet", "The provider %q is not built into this coffer.%s", typ, didYouMean("", types)))
 	default:
-		l.diags.add(errorAt(at, "Unknown provider", "There is no provider %q.%s", typ, didYouMean(typ, l.opts.ProviderTypes)))
+		l.diags.add(errorAt(at, "Unknown provider", "There is no provider %q.%s", typ, didYouMean(typ, types)))
 	}
 	return false
 }
@@ -227,13 +233,23 @@ func (s *scope) providerRef(expr hclsyntax.Expression, u usage) string {
 		return "" // said at the provider block
 	case !slices.Contains(known, ref):
 		hint := didYouMean(ref, known)
-		if len(known) == 0 {
-			hint = fmt.Sprintf(" Declare it: provider %q { … }.", ref)
+		if suggest(ref, known) == "" && s.l.mayDeclare(ref) {
+			hint = fmt.Sprintf(" Declare it: provider %q { … }.", providerType(ref))
+			if _, alias, ok := strings.Cut(ref, "."); ok {
+				hint = fmt.Sprintf(" Declare it, with alias = %q: provider %q { … }.", alias, providerType(ref))
+			}
 		}
 		s.report(errorAt(expr.Range(), "Unknown store", "No provider block is called %s.%s", ref, hint))
 		return ""
 	}
 	return ref
+}
+
+// mayDeclare reports whether a reference names what is not declared, rather than
+// is another word for what is.
+func (l *loader) mayDeclare(ref string) bool {
+	sameType := slices.ContainsFunc(l.providers, func(known string) bool { return providerType(known) == providerType(ref) })
+	return len(l.providers) == 0 || !sameType && slices.Contains(l.opts.ProviderTypes, providerType(ref))
 }
 
 // plainText returns the text of a quoted literal.

@@ -8,6 +8,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/cofferhq/coffer/lang/addr"
 )
 
 func (l *loader) declareRotations() {
@@ -167,14 +169,55 @@ func (s *scope) window(attr *hclsyntax.Attribute, u usage) string {
 	return text
 }
 
-// warnUntold says that nothing tells the program which uses a value that
-// rotation replaces.
+// warnUntold notes that a value is replaced, which nothing may tell the program
+// that uses it; see [loader.warnUntold].
 func (s *scope) warnUntold(r Rotation, at hcl.Range) {
 	if r.Strategy != "regenerate" {
 		return
 	}
-	s.l.diags.add(warningAt(at, "Nothing tells the program",
-		"regenerate writes a new value when it is due, and the program that uses the old one is not told. See that it reads the store again."))
+	s.l.untold = append(s.l.untold, untold{s, at})
+}
+
+// untold is a secret that rotation replaces, and the place that says so.
+type untold struct {
+	scope *scope
+	at    hcl.Range
+}
+
+// warnUntold warns of values that rotation replaces where no program that uses
+// them is restarted.
+func (l *loader) warnUntold() {
+	refs, told := map[addr.Address][]Field{}, map[addr.Address]bool{}
+	var tell func(fields []Field)
+	tell = func(fields []Field) {
+		for _, f := range fields {
+			for _, ref := range f.Source.Refs() {
+				if !told[ref.Address] {
+					told[ref.Address] = true
+					tell(refs[ref.Address])
+				}
+			}
+		}
+	}
+	for _, s := range l.cfg.Secrets {
+		refs[s.Address] = s.Fields
+	}
+	for _, s := range l.cfg.Secrets {
+		if len(s.Rollouts) > 0 {
+			tell(s.Fields)
+		}
+	}
+	for _, d := range l.cfg.Deliveries {
+		if len(d.Rollouts) > 0 {
+			tell(d.Items)
+		}
+	}
+	for _, u := range l.untold {
+		if !told[u.scope.owner] {
+			u.scope.report(warningAt(u.at, "Nothing tells the program",
+				"regenerate writes a new value when it is due, and the program that uses the old one is not told. See that it reads the store again."))
+		}
+	}
 }
 
 // onlyComputed reports whether every source of a secret is made of others'.

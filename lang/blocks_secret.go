@@ -13,7 +13,7 @@ func secretSchema() schema {
 		what: "secret",
 		arguments: []string{
 			"value", "fields", "path", "key", "format", "labels", "description", "owner", "generation",
-			"protect", "on_outside_change", "environments", "rotation",
+			"protect", "on_outside_change", "environments", "rotation", "type", "annotations", "immutable",
 		},
 		blocks: []string{"rotation"},
 	}
@@ -30,7 +30,7 @@ func (l *loader) declareSecret(d *decl) {
 		d.single = true
 		d.items = []item{{expr: value.Expr}}
 	case fields != nil:
-		d.items = l.items(fields, regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`), "field",
+		d.items = l.items(fields, regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`).MatchString, "field",
 			"a letter or _, then up to 62 letters, digits, _ and -")
 	default:
 		l.diags.add(missing(d.block, "value or fields", "for example value = random_password()"))
@@ -92,6 +92,7 @@ func (s *scope) loadSecret() {
 		Generation:  s.integer(args["generation"], 1, u),
 		Protect:     s.boolean(args["protect"], env.Protect, u),
 		Single:      d.single,
+		Form:        s.form(args, u),
 		Range:       d.block.DefRange(),
 		PathRange:   d.block.DefRange(),
 	}

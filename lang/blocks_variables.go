@@ -110,6 +110,9 @@ func (l *loader) givenValues(declared map[string]*variable) map[string]given {
 		l.readVarFile(path, declared, values)
 	}
 	for _, name := range sortedKeys(l.opts.Vars) {
+		if declared[name] == nil && l.pinned {
+			continue
+		}
 		if declared[name] == nil {
 			l.diags.add(unplaced("Unknown variable", "-var %s=… sets a variable that no block declares.%s Declare it: variable %q { … }.", name, didYouMean(name, l.vars), name))
 			continue
@@ -133,6 +136,9 @@ func (l *loader) readVarFile(path string, declared map[string]*variable, values 
 		l.diags.add(errorAt(block.DefRange(), "Block in a file of variables", "A file of variables holds only lines of the form name = value. Blocks belong into the configuration."))
 	}
 	for _, attr := range sortedAttributes(body) {
+		if declared[attr.Name] == nil && l.pinned {
+			continue
+		}
 		if declared[attr.Name] == nil {
 			l.diags.add(errorAt(attr.NameRange, "Unknown variable", "No block declares the variable %q.%s Declare it: variable %q { … }.", attr.Name, didYouMean(attr.Name, l.vars), attr.Name))
 			continue

@@ -12,10 +12,13 @@ import (
 // has been worked out for every environment, so nothing in it needs HCL again
 // except the bodies of provider blocks and the conditions of checks.
 type Config struct {
-	Settings     Settings
-	Providers    []*Provider             // in order of reference
+	Settings Settings
+	// Providers are in order of reference. One of type "manifests" is written by
+	// nobody: it stands for the files of blocks with output, and has the body of the
+	// cluster of the same alias.
+	Providers    []*Provider
 	Environments map[string]*Environment // by name
-	Secrets      []*Secret               // secrets and env_files, one per address, in address order
+	Secrets      []*Secret               // secrets and what is made of them, but for external_secrets; one per address, in address order
 	Policies     []*Policy               // one per app and environment, in address order
 	Deliveries   []*Delivery             // external_secrets, one per app and environment, in address order
 	Objects      []*Object               // roles, mounts and policy documents, in address order
@@ -225,6 +228,9 @@ type Source struct {
 	Range  hcl.Range
 
 	self bool // Reference: to a field of the same secret
+	// canonical is the text of a Template that template() made, of whose own text
+	// only the hash stands in it.
+	canonical string
 }
 
 // Ref is a reference to a secret's value.

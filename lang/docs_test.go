@@ -12,8 +12,8 @@ import (
 const languagePage = "../docs/language.md"
 
 // Every example of the language reference loads. One that declares no project
-// or store gets them from here; secret, env_file and policy blocks are put in
-// an app that has what they refer to.
+// or store gets them from here; blocks of an app are put in one that has what
+// they refer to.
 func TestExamplesOfTheReference(t *testing.T) {
 	page, err := os.ReadFile(languagePage)
 	if err != nil {
@@ -26,13 +26,14 @@ func TestExamplesOfTheReference(t *testing.T) {
 	for i, example := range examples {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			text := example[1]
-			if head := regexp.MustCompile(`^(secret|env_file|policy) `); head.MatchString(text) {
+			if head := regexp.MustCompile(`^(secret|env_file|policy|kubernetes_secret|sealed_secret|external_secret) `); head.MatchString(text) {
 				text = inApp(text)
 			}
 			dir := t.TempDir()
 			write(t, dir, "example.hcl", withBasics(text))
 			write(t, dir, "policies/ops.hcl", "path \"secret/metadata/*\" {\n  capabilities = [\"list\"]\n}\n")
-			cfg, diags := Load(dir, Options{ProviderTypes: []string{"sops", "vault"}, BackendTypes: []string{"s3", "gcs", "azblob", "kubernetes", "postgres"}, Version: "0.1.0"})
+			write(t, dir, "config.tmpl", "url: ${dsn}\npassword: ${password}\nlevel: ${level}\n")
+			cfg, diags := Load(dir, Options{ProviderTypes: []string{"sops", "vault", "kubernetes"}, BackendTypes: []string{"s3", "gcs", "azblob", "kubernetes", "postgres"}, Version: "0.1.0"})
 			if diags.HasErrors() {
 				t.Errorf("%s\n%s", withBasics(text), printDiags(diags, dir))
 			}
@@ -62,6 +63,7 @@ func withBasics(text string) string {
 		"coffer {":                 "coffer {\n  project = \"shop\"\n}\n",
 		`provider "sops" {`:        "provider \"sops\" {\n}\nprovider \"sops\" {\n  alias = \"archive\"\n}\n",
 		`provider "vault" {`:       "provider \"vault\" {\n}\n",
+		`provider "kubernetes" {`:  "provider \"kubernetes\" {\n}\n",
 		`environment "dev"`:        "environment \"dev\" {\n  store = sops\n}\n",
 		`environment "production"`: "environment \"production\" {\n  store = sops\n}\n",
 		`app "checkout"`:           "app \"checkout\" {\n  environments = [\"dev\", \"production\"]\n  secret \"db\" {\n    value = manual()\n  }\n}\n",
@@ -80,7 +82,8 @@ func TestReferenceIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := slices.Concat(topLevelBlocks(), factNames(),
-		secretSchema().arguments, secretSchema().blocks, envFileSchema().arguments, policySchema().arguments,
+		secretSchema().arguments, secretSchema().blocks, envFileSchema().arguments, policySchema().arguments, appBlocks(), workloadNames(), []string{"template", "existing", "service_account", "kind"},
+		kubernetesSchema("kubernetes_secret").arguments, kubernetesSchema("sealed_secret").arguments, kubernetesSchema("external_secret").arguments,
 		PolicyRuleNames(), []string{"policy_pack", "production", "level", "age", "bits"})
 	for _, r := range readerSignatures() {
 		words = append(words, r.name)

@@ -63,6 +63,9 @@ func dump(cfg *Config, places bool) string {
 	for _, s := range cfg.Secrets {
 		d.secret(s)
 	}
+	for _, delivery := range cfg.Deliveries {
+		d.delivery(delivery)
+	}
 	for _, p := range cfg.Policies {
 		d.line(p.Range, "%s", p.Address)
 		d.opt("  covers %s", joinAddresses(p.Secrets))
@@ -133,7 +136,52 @@ func (d *dumper) secret(s *Secret) {
 		}
 		fmt.Fprintf(d, "  %s = %s\n", name, f.Source.Text())
 	}
+	d.form(s.Form)
+	d.rollouts(s.Rollouts)
 	d.rotation(s.Rotation)
+}
+
+func (d *dumper) form(f Form) {
+	d.opt("  type %s", f.Type)
+	d.flag("immutable", f.Immutable)
+	for _, name := range sortedKeys(f.Annotations) {
+		fmt.Fprintf(d, "  annotation %s = %q\n", name, f.Annotations[name])
+	}
+	d.opt("  scope %s", f.Scope)
+}
+
+func (d *dumper) rollouts(list []Workload) {
+	for _, w := range list {
+		d.line(w.Range, "  rollout %s %s/%s", w.Kind, w.Namespace, w.Name)
+	}
+}
+
+func (d *dumper) delivery(x *Delivery) {
+	d.line(x.Range, "%s", x.Address)
+	d.opt("  provider %s", x.Provider)
+	d.opt("  path %s", x.Path)
+	for _, name := range sortedKeys(x.Labels) {
+		fmt.Fprintf(d, "  label %s = %q\n", name, x.Labels[name])
+	}
+	d.opt("  description %q", x.Description)
+	d.flag("protect", x.Protect)
+	for _, i := range x.Items {
+		fmt.Fprintf(d, "  %s = %s\n", i.Name, i.Source.Text())
+	}
+	d.form(x.Form)
+	if x.Refresh != 0 {
+		d.opt("  refresh %s", FormatDuration(x.Refresh))
+	}
+	d.opt("  deletion_policy %s", x.DeletionPolicy)
+	d.opt("  creation_policy %s", x.CreationPolicy)
+	d.line(x.Store.Range, "  store %s%s%s, auth %s", x.Store.Kind, optional(" %s", x.Store.Name), optional(" as %s", x.Store.ServiceAccount), x.Store.Auth)
+	if x.Store.Existing {
+		d.WriteString("    existing\n")
+	}
+	for _, a := range x.Store.Arguments {
+		fmt.Fprintf(d, "    %s = %#v\n", a.Name, a.Value)
+	}
+	d.rollouts(x.Rollouts)
 }
 
 func (d *dumper) rotation(r Rotation) {

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -23,8 +24,19 @@ func (s *scope) lint(expr hclsyntax.Expression, u usage) bool {
 			s.l.diags.add(d)
 		}
 	}
+	var texts []hcl.Range
 	for _, t := range hclsyntax.Variables(expr) {
-		report(s.lintTraversal(t, u))
+		d := s.lintTraversal(t, u)
+		if d != nil && d.Summary == "Unknown name" {
+			if texts == nil {
+				texts = append(templateTexts(expr), hcl.Range{})
+			}
+			at := t.SourceRange()
+			if slices.ContainsFunc(texts, func(r hcl.Range) bool { return r.Filename == at.Filename && r.Overlaps(at) }) {
+				d.Detail += fmt.Sprintf(" In a quoted text of template() write $${%s}.", t.RootName())
+			}
+		}
+		report(d)
 	}
 	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
 		if call, isCall := n.(*hclsyntax.FunctionCallExpr); isCall {
@@ -58,6 +70,9 @@ func (s *scope) lintTraversal(t hcl.Traversal, u usage) *hcl.Diagnostic {
 		_, d := s.resolve(t)
 		return d
 	default:
+		if slices.Contains(copyKinds(), root) {
+			return errorAt(t.SourceRange(), "Not a value", "Nothing can be taken from %s. Refer to the secrets in it.", oneOf(root))
+		}
 		if besideKinds()[root] != nil {
 			return errorAt(t.SourceRange(), "Not a value", "%s names a block, and what a block declares is named by its text: write the name in quotes. No reference is needed for the order.", traversalText(t))
 		}
@@ -134,6 +149,8 @@ func (l *loader) lintCall(call *hclsyntax.FunctionCallExpr, u usage) *hcl.Diagno
 		return nil
 	case w.kind == readerWord:
 		return errorAt(call.NameRange, "A reader may not be used here", "%s() names a reader. It stands in the readers of a policy.", call.Name)
+	case w.kind == workloadWord:
+		return errorAt(call.NameRange, "A workload may not be used here", "%s() names what runs programs. It stands in the rollout of a kubernetes_secret, sealed_secret or external_secret.", call.Name)
 	case w.kind == factWord:
 		return errorAt(call.NameRange, "Unknown here", "%s() asks about the state. It stands in the condition of a check.", call.Name)
 	default:

@@ -79,19 +79,23 @@ type loader struct {
 	blocks    map[string]hclsyntax.Blocks // top-level blocks by type
 	functions map[string]function.Function
 	reader    cty.Type        // of age_recipient("age1…") and its like
+	workload  cty.Type        // of deployment("NAMESPACE", "NAME") and its like
 	words     map[string]word // every function name and what it is
 	vars      []string        // declared names, sorted
 	locals    []string
 	poisoned  bool // a variable or local failed, so unknown values explain themselves
+	pinned    bool // only what LoadPinned reads
 	base      *hcl.EvalContext
 
 	providers []string // declared references, sorted
+	clusters  []string // those of providers that are clusters
 	refused   []string // provider types that are declared and not built in
 	envs      []string // declared names, sorted
 	defaults  defaultsBlock
 	rotations map[string]*hclsyntax.Block
 	apps      map[string]*app
 	objects   map[addr.Address]*Object
+	untold    []untold
 
 	linted map[hclsyntax.Expression]bool // lint's answers
 	plain  map[hclsyntax.Expression]bool // isPlain's answers
@@ -129,6 +133,10 @@ func (l *loader) load() {
 	l.reader = readerCapsule()
 	for _, r := range readerSignatures() {
 		l.functions[r.name] = r.function(l.reader)
+	}
+	l.workload = workloadCapsule()
+	for _, name := range workloadNames() {
+		l.functions[name] = workloadFunction(name, l.workload)
 	}
 	l.loadVariables()
 	l.loadLocals()

@@ -48,8 +48,8 @@ func TestLoad(t *testing.T) {
 }
 
 func TestEnoughCases(t *testing.T) {
-	if n := len(archives(t)); n < 180 {
-		t.Errorf("testdata has %d cases, want at least 180", n)
+	if n := len(archives(t)); n < 240 {
+		t.Errorf("testdata has %d cases, want at least 240", n)
 	}
 }
 

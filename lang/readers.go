@@ -24,6 +24,8 @@ type readerSignature struct {
 	// mount: a last argument may say where the platform's method of sign-in is
 	// mounted, if not in its usual place.
 	mount bool
+	// names: what it says are names in a cluster, which have no slash.
+	names bool
 }
 
 func readerSignatures() []readerSignature {
@@ -34,6 +36,8 @@ func readerSignatures() []readerSignature {
 		{name: "vault_jwt", words: []string{"role"}, mount: true},
 		{name: "vault_entity", words: []string{"entity"}},
 		{name: "vault_group", words: []string{"group"}},
+		{name: "kubernetes_service_account", words: []string{"namespace", "service account"}, names: true},
+		{name: "kubernetes_group", words: []string{"group"}},
 	}
 }
 
@@ -89,6 +93,8 @@ func (r readerSignature) check(args []string) error {
 			return fmt.Errorf("the %s has a space at an end, or a control character", names[i])
 		case names[i] == "mount" && (strings.HasPrefix(arg, "auth/") || strings.Trim(arg, "/") != arg):
 			return errors.New(`the mount is written without auth/ and without a slash at an end: "approle"`)
+		case r.names && strings.ContainsAny(arg, "/ "):
+			return fmt.Errorf("no cluster has such a %s: it has no slashes and spaces; write %s", names[i], r.form(false))
 		case names[i] != "mount" && r.mount && strings.Contains(arg, "/"):
 			return fmt.Errorf("a %s has no slash in it; another mount is the last argument: %s", names[i], r.form(true))
 		}

@@ -36,7 +36,7 @@ func (s *scope) resolve(t hcl.Traversal) (target, *hcl.Diagnostic) {
 	if len(rest) == 0 {
 		return target{}, errorAt(t.SourceRange(), "Incomplete reference", "Write secret.NAME, and secret.NAME.FIELD for one with fields.")
 	}
-	to := a.secrets[rest[0]]
+	to := a.of(addr.KindSecret)[rest[0]]
 	if to == nil {
 		return target{}, unknownSecret(a, rest[0], t.SourceRange())
 	}
@@ -82,8 +82,8 @@ func (l *loader) resolveApp(names []string, t hcl.Traversal) (*app, []string, *h
 	at := t.SourceRange()
 	if len(names) < 4 || names[2] != addr.KindSecret {
 		detail := "Write app.APP.secret.NAME, and app.APP.secret.NAME.FIELD for one with fields."
-		if len(names) > 2 && (names[2] == addr.KindEnvFile || names[2] == addr.KindPolicy) {
-			detail = fmt.Sprintf("Nothing can be taken from an %s; refer to the secrets in it. %s", names[2], detail)
+		if len(names) > 2 && (names[2] == addr.KindPolicy || slices.Contains(copyKinds(), names[2])) {
+			detail = fmt.Sprintf("Nothing can be taken from %s; refer to the secrets in it. %s", oneOf(names[2]), detail)
 		}
 		return nil, nil, errorAt(at, "Incomplete reference", "%s", detail)
 	}
@@ -95,9 +95,12 @@ func (l *loader) resolveApp(names []string, t hcl.Traversal) (*app, []string, *h
 }
 
 func unknownSecret(a *app, name string, at hcl.Range) *hcl.Diagnostic {
-	hint := didYouMean(name, sortedKeys(a.secrets))
-	if a.envFiles[name] != nil {
-		hint = " There is an env_file of that name, but nothing can be taken from one; refer to the secrets in it."
+	hint := didYouMean(name, sortedKeys(a.of(addr.KindSecret)))
+	for _, kind := range copyKinds() {
+		if a.of(kind)[name] != nil {
+			hint = fmt.Sprintf(" There is %s of that name, but nothing can be taken from one; refer to the secrets in it.", oneOf(kind))
+			break
+		}
 	}
 	return errorAt(at, "Unknown secret", "App %q has no secret %q.%s", a.name, name, hint)
 }
@@ -167,8 +170,8 @@ func (l *loader) addressOf(expr hcl.Expression) (addr.Address, *hcl.Diagnostic) 
 		return a, besideAddress(a, expr.Range())
 	}
 	switch {
-	case a.App == "" || (a.Kind != "" && a.Kind != addr.KindSecret && a.Kind != addr.KindEnvFile):
-		return a, errorAt(expr.Range(), "Not an address", "This names no app, secret or env_file. %s", form)
+	case a.App == "" || a.Kind != "" && !slices.Contains(valueKinds(), a.Kind):
+		return a, errorAt(expr.Range(), "Not an address", "This names no app, no secret and nothing made of secrets. %s", form)
 	case a.AppKey != "" || a.Key != "":
 		return a, errorAt(expr.Range(), "Not built yet", "Keys of for_each come later; one pair of brackets behind a secret is its environment. %s", form)
 	}

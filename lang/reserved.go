@@ -1,5 +1,11 @@
 package lang
 
+import (
+	"slices"
+
+	"github.com/cofferhq/coffer/lang/addr"
+)
+
 // reservedArgument says what to use instead of a word of other languages.
 func reservedArgument(name string) string {
 	switch name {
@@ -32,6 +38,8 @@ func reservedBlock(typ string) string {
 		return "the settings are a coffer block"
 	case "lifecycle":
 		return "protect = true guards a secret against deletion, and a removed block has a lifecycle block"
+	case "rollout":
+		return `write rollout = [deployment("NAMESPACE", "NAME")] in the kubernetes_secret, sealed_secret or external_secret that the program reads`
 	case "dynamic":
 		return "write the blocks out"
 	}
@@ -44,14 +52,8 @@ func laterBlock(parent, typ string) string {
 	switch parent + "/" + typ {
 	case "/dynamic_secret":
 		return "today a secret is generated once and rotated with a rotation block"
-	case "app/external_secret", "app/sealed_secret", "app/kubernetes_secret":
-		return "it needs the Kubernetes provider; today write env_file \"NAME\" { data = { … } }, which has the same data"
-	case "secret/rollout", "app/rollout":
-		return "today restart the programs that use the secret after coffer apply"
 	case "rotation/target":
 		return "today strategy = \"manual\" tells a person to set the new value where it is used"
-	case "rotation/rollout":
-		return "today restart the programs that use the secret after coffer apply"
 	}
 	return ""
 }
@@ -69,7 +71,7 @@ func laterArgument(what, name string) string {
 // not built yet.
 func laterReader(name string) bool {
 	switch name {
-	case "kubernetes_service_account", "aws_role", "gcp_service_account", "azure_principal":
+	case "aws_role", "gcp_service_account", "azure_principal":
 		return true
 	}
 	return false
@@ -82,6 +84,56 @@ func laterStrategy(name string) string {
 		return "it needs a rotation target"
 	case "provider":
 		return "it needs a platform that rotates by itself"
+	}
+	return ""
+}
+
+// otherArgument says what becomes of an argument that a block has not and one of
+// its like has: swapping the three Kubernetes blocks is swapping one word, as far
+// as it goes.
+func otherArgument(what, name string) string {
+	switch {
+	case slices.Contains(copyKinds(), what) && what != addr.KindEnvFile:
+		return otherOfKubernetes(what, name)
+	case what != addr.KindSecret && what != addr.KindEnvFile:
+		return ""
+	}
+	switch name {
+	case "namespace", "name":
+		if what == addr.KindSecret {
+			return `on a Kubernetes store path = "NAMESPACE/NAME" says where it is`
+		}
+		return "path says where it is"
+	case "data":
+		return "its values are fields = { NAME = …, … }"
+	case "rollout", "output":
+		return "it stands in a kubernetes_secret, sealed_secret or external_secret"
+	case "type", "annotations", "immutable":
+		return "only a Secret of Kubernetes has that, such as a kubernetes_secret makes"
+	}
+	return ""
+}
+
+func otherOfKubernetes(what, name string) string {
+	switch name {
+	case "path":
+		return "namespace and name say where it is"
+	case "value", "fields":
+		return "what is in it is written data = { NAME = secret.x, … }"
+	case "key", "format":
+		return "the names in data are its keys, and each value is written as it is"
+	case "owner", "generation", "rotation", "on_outside_change":
+		return "it is made of secrets and follows them, so write it there"
+	case "store":
+		if what != addr.KindExternalSecret { // which has a block of that name
+			return "its cluster is named by provider = kubernetes"
+		}
+	case "scope":
+		return "only a sealed_secret is sealed"
+	case "refresh", "deletion_policy", "creation_policy":
+		return "it tells the External Secrets operator what to do, so only an external_secret has it"
+	case "allow_plaintext_file":
+		return "what it writes to a file holds no plaintext, so nothing has to be allowed"
 	}
 	return ""
 }

@@ -67,6 +67,10 @@ func (l *loader) unknownArgument(attr *hclsyntax.Attribute, s schema) {
 		l.diags.add(errorAt(attr.NameRange, "Not in this language", "%s does not exist here: %s.", attr.Name, advice))
 		return
 	}
+	if advice := otherArgument(s.what, attr.Name); advice != "" {
+		l.diags.add(errorAt(attr.NameRange, "Argument of another block", "%s has no %s: %s.", capital(oneOf(s.what)), attr.Name, advice))
+		return
+	}
 	if advice := laterArgument(s.what, attr.Name); advice != "" {
 		l.diags.add(errorAt(attr.NameRange, "Not built yet", "The argument %s comes later: %s.", attr.Name, advice))
 		return
@@ -121,7 +125,7 @@ func (l *loader) knownBlock(block *hclsyntax.Block, known []string, parent strin
 // homeOf says where a block of a known type belongs, if not in parent.
 func homeOf(typ, parent string) string {
 	switch typ {
-	case "secret", "env_file", "policy":
+	case "secret", "env_file", "kubernetes_secret", "sealed_secret", "external_secret", "policy":
 		return `inside an app block: app "NAME" { … }`
 	case "rotation":
 		if parent != "" {
@@ -133,6 +137,15 @@ func homeOf(typ, parent string) string {
 		if parent == "" {
 			return `inside the provider block that signs in with it: provider "vault" { … }`
 		}
+		if parent == "external_secret" {
+			return "inside the store block of an external_secret"
+		}
+	case "store":
+		if parent != "" {
+			return "inside an external_secret: how the operator signs in to the store"
+		}
+	case "sealed_secrets", "external_secrets":
+		return `inside the provider block of the cluster: provider "kubernetes" { … }`
 	case "backend", "encryption", "audit", "policy_pack":
 		return "inside the coffer block"
 	case "rule":

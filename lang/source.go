@@ -102,7 +102,7 @@ func (b *sourceBuilder) computed(expr hclsyntax.Expression) {
 }
 
 func derivedNames() []string {
-	var names []string
+	names := []string{"template"}
 	for _, sig := range DerivedFunctions() {
 		names = append(names, sig.Name)
 	}

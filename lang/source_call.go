@@ -33,6 +33,8 @@ func (b *sourceBuilder) call(e *hclsyntax.FunctionCallExpr, whole bool) *Source 
 		return &Source{Kind: Public, Plain: args[0], Range: rangeOfCall(e)}
 	case derivedWord:
 		return b.derived(e, w.signature)
+	case templateWord:
+		return b.textTemplate(e)
 	case rotationUserWord:
 		b.scope.report(errorAt(rangeOfCall(e), "Not built yet", "rotation_user() is the user that strategy = \"alternate_users\" made active, and that strategy comes later. Today write the name as public(\"NAME\")."))
 		return nil

@@ -20,6 +20,10 @@ func (s *Source) Text() string {
 }
 
 func (s *Source) print(b *strings.Builder) {
+	if s.canonical != "" {
+		b.WriteString(s.canonical)
+		return
+	}
 	switch s.Kind {
 	case Generated:
 		b.WriteString(s.Func + "(")

@@ -12,8 +12,10 @@ const (
 	manualWord
 	rotationUserWord
 	publicWord
-	derivedWord // of other values; evaluated by HCL where none of them is secret and it can
+	derivedWord  // of other values; evaluated by HCL where none of them is secret and it can
+	templateWord // template(), whose text is put together when it is read
 	readerWord
+	workloadWord
 	factWord // asks about the state, in checks
 )
 
@@ -44,9 +46,13 @@ func (l *loader) vocabulary() map[string]word {
 		"manual":        {kind: manualWord},
 		"rotation_user": {kind: rotationUserWord},
 		"public":        {kind: publicWord},
+		"template":      {kind: templateWord},
 	})
 	for _, r := range readerSignatures() {
 		words[r.name] = word{kind: readerWord}
+	}
+	for _, name := range workloadNames() {
+		words[name] = word{kind: workloadWord}
 	}
 	for _, name := range factNames() {
 		words[name] = word{kind: factWord}
@@ -72,6 +78,8 @@ type usage struct {
 	secrets bool     // references to secrets, and sources
 	readers bool
 	facts   bool
+	// workloads allows deployment() and its like.
+	workloads bool
 	// credentials allows from_env() and its like without any other secret.
 	credentials bool
 	flow        string // says what may stand here instead of a secret; "" is [whereSecretsFlow]
@@ -90,6 +98,8 @@ func (u usage) allows(kind wordKind) bool {
 		return true
 	case readerWord:
 		return u.readers
+	case workloadWord:
+		return u.workloads
 	case factWord:
 		return u.facts
 	case suppliedWord:
@@ -111,4 +121,4 @@ func (u usage) roots() []string {
 	return roots
 }
 
-const whereSecretsFlow = "A secret may flow only to the value or a field of a secret and to the data of an env_file."
+const whereSecretsFlow = "A secret may flow only to the value or a field of a secret and to the data of an env_file or Kubernetes block."

@@ -109,8 +109,11 @@ func (e *RefusedError) Error() string {
 	if len(e.Changes) == 1 {
 		return fmt.Sprintf("a change no longer fits, %s: %v; nothing was written: plan again, or apply the rest with -on-conflict skip", first.Change.Address, first.Err)
 	}
-	return fmt.Sprintf("%d changes no longer fit, the first %s: %v; nothing was written: plan again, or apply the rest with -on-conflict skip",
-		len(e.Changes), first.Change.Address, first.Err)
+	text := fmt.Sprintf("%d changes no longer fit; nothing was written: plan again, or apply the rest with -on-conflict skip", len(e.Changes))
+	for _, c := range e.Changes {
+		text += fmt.Sprintf("\n  %s: %v", c.Change.Address, c.Err)
+	}
+	return text
 }
 
 // MissingInputsError names the supplied values that the plan needs and that

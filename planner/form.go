@@ -21,6 +21,9 @@ func (b *builder) form(s *lang.Secret, store *Store) (form providers.Form, ok bo
 		return form, true
 	}
 	form = providers.Form(s.Form)
+	if form.Scope == "strict" { // the standard
+		form.Scope = ""
+	}
 	names := make([]string, len(s.Fields))
 	for i, f := range s.Fields {
 		names[i] = f.Name

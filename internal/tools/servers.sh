@@ -6,11 +6,11 @@
 set -euo pipefail
 tools="$(cd "$(dirname "$0")" && pwd)"
 
-have() { # VARIABLE FOLDER
+have() { # VARIABLE FOLDER [FILE], a file of the folder that build.sh prints
 	local path
 	if [ -z "${!1:-}" ]; then
 		path="$("$tools/$2/build.sh")"
-		export "$1=$path"
+		export "$1=$path${3:+/$3}"
 	fi
 }
 
@@ -21,5 +21,11 @@ have COFFER_TEST_AZURITE azurite
 have COFFER_TEST_FAKEGCS fakegcs
 have COFFER_TEST_ETCD etcd
 have COFFER_TEST_KUBEAPISERVER kubeapiserver
+have COFFER_TEST_SEALEDSECRETS sealedsecrets controller
+have COFFER_TEST_KUBESEAL sealedsecrets kubeseal
+have COFFER_TEST_SEALEDSECRETS_CRD sealedsecrets sealedsecrets.yaml
+have COFFER_TEST_EXTERNALSECRETS externalsecrets external-secrets
+have COFFER_TEST_ESO_CRDS externalsecrets crds
 have COFFER_TEST_CHROMIUM chromium
+have COFFER_TEST_OPA opa
 exec "$@"
