@@ -53,7 +53,7 @@ type Run struct {
 	Web        string // where a person sees the repository, without a slash at the end
 	Change     int    // the number of the pull or merge request; 0 is none
 	Fork       bool   // the pull request comes from another repository
-	Base       string // commit that a pull request starts from; what is trusted
+	Base       string // commit that a pull request or a merge queue starts from; what is trusted
 	Head       string // commit that is looked at
 	Branch     string // that a pull request goes to, or that the run is of; "" is a tag
 	Page       string // where a person sees the run

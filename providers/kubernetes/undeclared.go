@@ -17,8 +17,8 @@ import (
 
 var _ providers.AccessAuditor = (*Driver)(nil)
 
-// rule is one rule of a role.
-type rule struct {
+// policyRule is one rule of a role.
+type policyRule struct {
 	APIGroups     []string `json:"apiGroups"`
 	Resources     []string `json:"resources"`
 	ResourceNames []string `json:"resourceNames"`
@@ -26,7 +26,7 @@ type rule struct {
 }
 
 // reads returns the verbs by which a rule lets read Secrets.
-func (r rule) reads() []string {
+func (r policyRule) reads() []string {
 	has := func(list []string, what string) bool {
 		return slices.Contains(list, "*") || slices.Contains(list, what)
 	}
@@ -42,13 +42,13 @@ func (r rule) reads() []string {
 	return verbs
 }
 
-func (r rule) names(name string) bool {
+func (r policyRule) names(name string) bool {
 	return len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, name)
 }
 
 // role is a Role or a ClusterRole, binding what gives one to somebody.
 type role struct {
-	Rules []rule `json:"rules"`
+	Rules []policyRule `json:"rules"`
 }
 
 type binding struct {
