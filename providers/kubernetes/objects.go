@@ -82,32 +82,45 @@ func (o *operator) version(ctx context.Context, c *client) (string, error) {
 	if o.served != "" {
 		return o.served, nil
 	}
-	var group struct {
-		Kind     string `json:"kind"`
-		Versions []struct {
-			Version string `json:"version"`
-		} `json:"versions"`
-		Preferred struct {
-			Version string `json:"version"`
-		} `json:"preferredVersion"`
+	var list struct {
+		Kind   string     `json:"kind"`
+		Groups []apiGroup `json:"groups"`
 	}
-	r := request{verb: get, resource: resource{operatorGroup, "APIGroup", operatorGroup, []string{"apis"}}, shape: whole}
-	_, err := c.do(ctx, r, &group)
-	switch {
-	case providers.CodeOf(err) == providers.NotFound:
-		return "", nil
-	case err != nil:
+	r := request{verb: get, resource: resource{"apis", "APIGroupList", "", nil}, shape: whole}
+	if _, err := c.do(ctx, r, &list); err != nil {
 		return "", err
-	case group.Kind != "APIGroup":
+	}
+	if list.Kind != "APIGroupList" {
 		return "", c.strange(r, http.StatusOK)
 	}
-	o.served = group.Preferred.Version
-	for _, v := range group.Versions {
-		if operatorGroup+"/"+v.Version == delivery.APIVersion { // the one that the texts are in
-			o.served = v.Version
+	for _, g := range list.Groups {
+		if g.Name == operatorGroup {
+			o.served = g.best()
 		}
 	}
 	return o.served, nil
+}
+
+// apiGroup is what the cluster serves of a group.
+type apiGroup struct {
+	Name     string       `json:"name"`
+	Versions []apiVersion `json:"versions"`
+	// Preferred is the cluster's own choice.
+	Preferred apiVersion `json:"preferredVersion"`
+}
+
+type apiVersion struct {
+	Version string `json:"version"`
+}
+
+// best is the version that the texts are in, or else the cluster's choice.
+func (g apiGroup) best() string {
+	for _, v := range g.Versions {
+		if g.Name+"/"+v.Version == delivery.APIVersion {
+			return v.Version
+		}
+	}
+	return g.Preferred.Version
 }
 
 // live is an object as the API server has it.
