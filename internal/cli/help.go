@@ -18,14 +18,25 @@ const exitCodeHelp = `Exit codes:
 `
 
 func helpCommand(inv *invocation) *cli.Command {
+	var man string
 	return &cli.Command{
 		Name:      "help",
 		Usage:     "explain a command",
 		ArgsUsage: "[COMMAND…]",
 		UsageText: `coffer help
 coffer help plan
-coffer help state rm`,
+coffer help state rm
+coffer help -man ~/.local/share/man/man1`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "man", Usage: "write all manual pages into `DIR` and print their paths", Destination: &man},
+		},
 		Action: func(c *cli.Context) error {
+			if man != "" {
+				if c.Args().Present() {
+					return usagef("-man writes the pages of all commands; leave out %s", strings.Join(c.Args().Slice(), " "))
+				}
+				return writeManPages(inv, c.App, man)
+			}
 			l, err := parseLine(c.App, c.Args().Slice())
 			if err != nil {
 				return err
