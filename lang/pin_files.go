@@ -69,9 +69,8 @@ type fileDifference struct{ name, how string }
 func (c *fileComparison) named(text string, deep bool) []fileDifference {
 	var out []fileDifference
 	for i, word := range wordsOf(text) {
-		rel, ok := c.relative(word, i > 0)
-		for _, name := range rel {
-			if !ok || c.seen[name] {
+		for _, name := range c.relative(word, i > 0) {
+			if c.seen[name] {
 				continue
 			}
 			c.seen[name] = true
@@ -110,7 +109,7 @@ func wordsOf(text string) []string {
 	if len(text) > maxPinnedFile {
 		return nil
 	}
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n&?,;:='\"", r) }) {
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n&?,;:='\"(){}[]<>|", r) }) {
 		if len(out) == maxPinnedWords {
 			break
 		}
@@ -121,50 +120,102 @@ func wordsOf(text string) []string {
 	return slices.DeleteFunc(out, func(s string) bool { return s == "" || len(s) > 4096 || strings.ContainsAny(s, "\x00\n") })
 }
 
-// relative returns the paths below which a word is looked for, relative to the
-// folder of the configuration. A word of a longer text, such as a connection, may
-// also start where the command runs. A path that is not in the reach of whoever
-// changes the configuration is none.
-func (c *fileComparison) relative(word string, part bool) ([]string, bool) {
+// relative returns the paths that a word may be, relative to the folder of the
+// configuration. A word of a longer text, such as a connection, may also start
+// where the command runs. What nobody can change with the configuration is none.
+func (c *fileComparison) relative(word string, part bool) []string {
 	var out []string
 	if !filepath.IsAbs(word) {
 		out = append(out, filepath.Clean(word))
 		if !part {
-			return out, true
+			return out
 		}
 	}
 	abs, err := filepath.Abs(word)
 	if err != nil {
-		return out, len(out) > 0
+		return out
 	}
-	for _, dir := range folderNames(c.proposed) {
-		rel, err := filepath.Rel(dir, abs)
-		if err == nil && (filepath.IsLocal(rel) || !filepath.IsAbs(word)) && !slices.Contains(out, rel) {
-			out = append(out, rel)
-		}
-	}
-	return out, len(out) > 0
-}
-
-// folderNames are the absolute path of a folder, and the one without links.
-func folderNames(dir string) []string {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil
-	}
-	out := []string{abs}
-	if real, err := filepath.EvalSymlinks(abs); err == nil && real != abs {
-		out = append(out, real)
+	if rel, ok := seenFrom(c.proposed, abs); ok && !slices.Contains(out, rel) {
+		out = append(out, rel)
 	}
 	return out
+}
+
+// TrustedPath returns where a trusted copy has what a path names that is seen from
+// the folder of the proposed configuration. It is false, with the path itself, for
+// one that nobody can change with the configuration: an absolute path that leads
+// out of the git checkout around it.
+func TrustedPath(trusted, proposed, path string) (string, bool) {
+	abs := path
+	if !filepath.IsAbs(path) {
+		here, err := filepath.Abs(proposed)
+		if err != nil {
+			return filepath.Join(trusted, path), true
+		}
+		abs = filepath.Join(here, path)
+	}
+	if rel, ok := seenFrom(proposed, abs); ok {
+		return filepath.Join(trusted, rel), true
+	}
+	if filepath.IsAbs(path) {
+		return path, false
+	}
+	return filepath.Join(trusted, path), true
+}
+
+// seenFrom returns an absolute path as seen from a folder, where it lies below the
+// git checkout around that. By its name first: behind a link may be whatever a
+// change wants.
+func seenFrom(folder, path string) (string, bool) {
+	here, err := filepath.Abs(folder)
+	if err != nil {
+		return "", false
+	}
+	for _, pair := range [][2]string{{here, path}, {withoutLinks(here), path}, {withoutLinks(here), withoutLinks(path)}} {
+		if rel, err := filepath.Rel(checkoutOf(pair[0]), pair[1]); err == nil && filepath.IsLocal(rel) {
+			rel, err = filepath.Rel(pair[0], pair[1])
+			return rel, err == nil
+		}
+	}
+	return "", false
+}
+
+// withoutLinks is a path without links, as far as it exists.
+func withoutLinks(path string) string {
+	for rest, head := "", path; ; {
+		if found, err := filepath.EvalSymlinks(head); err == nil {
+			return filepath.Join(found, rest)
+		}
+		up := filepath.Dir(head)
+		if up == head {
+			return path
+		}
+		head, rest = up, filepath.Join(filepath.Base(head), rest)
+	}
+}
+
+// checkoutOf is the git checkout around an absolute path, or the path itself.
+// Nobody can commit a .git.
+func checkoutOf(path string) string {
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		if filepath.Dir(dir) == dir {
+			return path
+		}
+	}
 }
 
 // compare says how a file differs between the two folders, "" where it does not.
 // It returns the content where both have the same.
 func (c *fileComparison) compare(name string) (content []byte, how string) {
-	was, wasErr := regularFile(filepath.Join(c.trusted, name))
-	is, isErr := regularFile(filepath.Join(c.proposed, name))
+	trusted, proposed := filepath.Join(c.trusted, name), filepath.Join(c.proposed, name)
+	was, wasErr := regularFile(trusted)
+	is, isErr := regularFile(proposed)
 	switch {
+	case wasErr == nil && isErr == nil && sameFile(trusted, proposed):
+		return nil, "one for both, so that nothing says whether it may be trusted: name a trusted copy that has a file of its own there"
 	case errors.Is(wasErr, errNoFile) && errors.Is(isErr, errNoFile):
 		return nil, ""
 	case errors.Is(wasErr, errNoFile):
@@ -177,6 +228,12 @@ func (c *fileComparison) compare(name string) (content []byte, how string) {
 		return nil, "another one than in the trusted copy"
 	}
 	return is, ""
+}
+
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	second, otherErr := os.Stat(b)
+	return err == nil && otherErr == nil && os.SameFile(first, second)
 }
 
 var errNoFile = errors.New("no file")

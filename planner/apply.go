@@ -227,7 +227,7 @@ func (r *run) admit() error {
 			return err
 		}
 		for _, e := range r.Snapshot.Entries {
-			if e.Pending != nil {
+			if e.Pending != nil && e.Location.Kind != KindRollout { // one owed is in the plan
 				return refuse("an apply was interrupted and left %s open: run `coffer apply` to recover, then plan again", e.Address)
 			}
 		}

@@ -40,8 +40,8 @@ func table() []row {
 	return []row{
 		{"live state unknown", rowUnknown},
 		{"its place is another's: wait", rowTenant},
-		{"pending: an intent without an outcome", rowPending},
 		{"a rollout: restart what is to be", rowRollout},
+		{"pending: an intent without an outcome", rowPending},
 		{"soft-deleted", rowSoftDeleted},
 		{"a replica follows its primary", rowReplica},
 		{"recorded elsewhere: relocate", rowRelocate},

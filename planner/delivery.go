@@ -53,6 +53,40 @@ func (b *builder) deliver() {
 	}
 }
 
+// oneMaker refuses two blocks that make one Secret of a cluster, each in its own
+// way: the one would write over what the other does.
+func (b *builder) oneMaker() {
+	type maker struct {
+		address addr.Address
+		rng     *Range
+	}
+	makers := map[addr.Location]maker{}
+	makes := func(store *Store, path string, m maker) {
+		at := store.shared(addr.KindSecret, path)
+		other, taken := makers[at]
+		if path == "" || taken && other.address == m.address {
+			return
+		}
+		if !taken {
+			makers[at] = m
+			return
+		}
+		detail := fmt.Sprintf("%s and %s both make the Secret %q on %s. Give one of them another name.", other.address, m.address, path, store.Ref())
+		b.fail(other.rng, "two blocks make one Secret", detail)
+		b.fail(m.rng, "two blocks make one Secret", detail)
+	}
+	for _, r := range b.d.Resources {
+		if store := b.stores[r.Store]; !r.IsObject() && store.Deliverer() != nil {
+			makes(store, store.delivers(r.Address.Kind, r.Location.Path), maker{r.Address, r.Range})
+		}
+	}
+	for _, d := range b.delivered {
+		if p := d.block.CreationPolicy; p != "Merge" && p != "None" { // those add to what another makes, or make none
+			makes(d.cluster, d.path, maker{d.block.Address, rangeOf(d.block.Range)})
+		}
+	}
+}
+
 // source finds the one store that all secrets of d are on. It returns false
 // after a diagnostic.
 func (b *builder) source(d *delivered) bool {
@@ -207,7 +241,9 @@ func (b *builder) afterDeliveries() {
 				}
 			}
 		}
+		readable := made.After // what the operator is to find when it signs in
 		for _, c := range d.compiled[1:] {
+			c.made.After = united(c.made.After, readable[len(d.secrets):])
 			made.After = append(made.After, c.made.Address)
 		}
 	}

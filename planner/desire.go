@@ -66,7 +66,7 @@ func (r *Resource) waitsFor() []addr.Address {
 	if len(r.After) == 0 {
 		return r.Needs
 	}
-	return slices.Concat(r.Needs, r.After)
+	return united(r.Needs, r.After)
 }
 
 // IsReplica reports whether r is a copy.
@@ -143,6 +143,7 @@ func Desire(cfg *lang.Config, stores Stores) (*Desired, []Diagnostic) {
 	}
 	b.declare()
 	b.deliver()
+	b.oneMaker()
 	b.access()
 	b.addObjects()
 	b.afterDeliveries()

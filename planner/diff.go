@@ -219,10 +219,14 @@ func (x *differ) selection() []bool {
 	selected := make([]bool, len(x.d.Resources))
 	for i := len(x.d.Resources) - 1; i >= 0; i-- { // dependants come last
 		r := x.d.Resources[i]
-		if !selected[i] && !x.matches(r.Address) && (x.excluded(r.Address) || !slices.ContainsFunc(r.By, x.matches)) {
+		named := x.matches(r.Address) && !x.broughtByExcluded(r)
+		if !selected[i] && !named && (x.excluded(r.Address) || !slices.ContainsFunc(r.By, x.matches)) {
 			continue // an object goes along with the block that brings it
 		}
 		selected[i] = true
+		if len(r.Rolls) > 0 && (!named || len(x.o.Targets) == 0) {
+			continue // a restart follows from values and is no reason to make any
+		}
 		for _, need := range r.waitsFor() {
 			if dep := x.d.byAddress[need]; dep != nil && !x.excluded(dep.Address) {
 				selected[dep.n] = true
@@ -230,6 +234,12 @@ func (x *differ) selection() []bool {
 		}
 	}
 	return selected
+}
+
+// broughtByExcluded reports whether r is there only for blocks that the plan is
+// not about.
+func (x *differ) broughtByExcluded(r *Resource) bool {
+	return r.Address.Provider != "" && len(r.By) > 0 && !slices.ContainsFunc(r.By, func(a addr.Address) bool { return !x.excluded(a) })
 }
 
 func (x *differ) matches(a addr.Address) bool {

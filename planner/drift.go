@@ -83,7 +83,7 @@ func (x *differ) driftOf(e *state.Entry, store *Store, verified Verified) []Drif
 	if e.Version == "" {
 		return nil
 	}
-	if !o.Exists && e.Location.Kind == kindBinding {
+	if !o.Exists && (e.Location.Kind == kindBinding || e.Location.Kind == kindRoleBinding) {
 		return one(drift, DriftGrantRemoved, "%s was taken away", x.reads(e))
 	}
 	if !o.Exists {
@@ -166,6 +166,9 @@ const (
 	kindRole    = "role"
 	kindMount   = "mount"
 	kindBinding = "binding"
+
+	// kindRoleBinding is a binding of a cluster.
+	kindRoleBinding = "rolebinding"
 )
 
 // reads says who reads what by an object, for people.
@@ -185,8 +188,8 @@ func (x *differ) objectDrift(d Drift, e *state.Entry, store *Store, o *Observati
 		return one(d, DriftMetadata, "our mark is gone: somebody replaced it")
 	case recorded == live:
 		return nil
-	case d.Address.Provider == "", kind == kindPolicy, kind == kindRole, kind == kindMount, kind == kindBinding:
-		return otherText(d, recorded, live)
+	case d.Address.Provider == "", kind == kindPolicy, kind == kindRole, kind == kindMount, kind == kindBinding, store.Deliverer() != nil:
+		return otherText(d, recorded, live) // what a cluster keeps is no list of readers
 	}
 	var out []Drift
 	before, after := strings.Fields(recorded), strings.Fields(live)
@@ -255,7 +258,7 @@ func (v *Verifier) Verify(ctx context.Context, s *state.Snapshot, matches func(a
 	out := Verified{}
 	for _, e := range s.Sorted() {
 		store := v.Stores.ByIdentity(e.Location.Provider)
-		if store == nil || e.Role == state.RoleObject || e.Version == "" || !matches(e.Address) || !hasFingerprint(e) {
+		if store == nil || e.Role == state.RoleObject || e.Version == "" || !matches(e.Address) || !hasFingerprint(e) || unreadable(store, e) {
 			continue
 		}
 		result, err := v.one(ctx, store, e)

@@ -88,7 +88,7 @@ func formDiffers(recorded, live providers.Form) string {
 func (f *facts) refuseImmutable(out outcome) outcome {
 	c := out.change
 	live := f.o.Exists && f.o.Meta.Attributes.Form.Immutable
-	if c == nil || !live || len(c.Fields) == 0 || c.Action != Update && c.Action != Rotate && c.Action != Restore {
+	if c == nil || !live || len(c.Fields) == 0 || c.Reason == ReasonReencrypted || c.Action != Update && c.Action != Rotate && c.Action != Restore {
 		return out
 	}
 	return f.conflict(c.Reason, "it is immutable, so nobody can change its value: give it another name, which makes a new one and lets the old one go, or delete it by hand and apply again")

@@ -8,7 +8,7 @@ import (
 )
 
 // pendingRow is the place of rowPending in the table.
-const pendingRow = 2
+const pendingRow = 3
 
 // rowPending resolves an intent that an earlier run left without an outcome:
 // adopt what our operation wrote, decide anew where nothing happened, and call

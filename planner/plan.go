@@ -246,6 +246,7 @@ const (
 	DriftGrantRemoved DriftKind = "grant_removed"
 	DriftDocument     DriftKind = "document"
 	DriftOrphan       DriftKind = "orphan"
+	DriftNotSynced    DriftKind = "not_synced"
 	DriftUnknown      DriftKind = "unknown"
 )
 

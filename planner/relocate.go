@@ -22,14 +22,15 @@ func rowRelocate(x *differ, f *facts) (outcome, bool) {
 		return out, decided
 	}
 	e := f.e
-	if x.sealed(f.r) { // nobody can read it there: it is made anew, and the old one goes
-		return x.create(f, ReasonMoved), true
-	}
 	x.consumed[e.Location] = true
 	if f.o.Exists {
 		if out, taken := x.taken(f); taken {
 			return out, true
 		}
+	}
+	if x.sealed(f.r) || unreadable(store, e) { // nobody can read it there: it is made anew, and the old one goes
+		x.consumed[e.Location] = false
+		return x.create(f, ReasonMoved), true
 	}
 	if old.Err != nil {
 		return f.unknown(old.Reason(), "its present place cannot be seen: %v", old.Err), true

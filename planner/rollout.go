@@ -73,48 +73,96 @@ func (b *builder) rollout(r roll, w lang.Workload) {
 // gets another value in this plan, or where a restart was lost. One that was
 // never restarted for a secret is not restarted because of that alone, and a
 // workload that is not there yet starts with what is there.
+//
+// An intent that is still open is a restart that an earlier run owed.
 func rowRollout(x *differ, f *facts) (outcome, bool) {
 	if f.r.Location.Kind != KindRollout {
 		return outcome{}, false
 	}
-	before, after := x.rolled(f)
-	f.r.Document = after
-	live := f.o.document(after)
-	switch {
-	case f.o.Lacks != nil, live == after:
-		return outcome{}, true
-	case f.o.Exists && x.lostRestart(f, live):
-		return outcome{change: f.change(Update, ReasonSourceChanged, "a restart was lost: its programs were last started with an older value")}, true
-	case before == after:
-		return outcome{}, true
-	case f.o.Exists:
-		return outcome{change: f.change(Update, ReasonSourceChanged, "its programs are restarted")}, true
+	open := f.recorded() && f.e.Pending != nil
+	if h := x.s.Holder; open && h != nil {
+		return f.unknown(ReasonInProgress, "%s of %s is running since %s", h.Operation, h.Who, h.Since.UTC().Format("15:04:05 MST")), true
 	}
-	return outcome{change: f.change(Create, ReasonSourceChanged, "its programs are restarted")}, true
+	before, after := x.rolled(f.r)
+	r := *f.r // the plan's own: what is desired does not say which values are made
+	r.Document = after
+	f.r, f.interrupted = &r, open
+	live, action := f.o.document(after), Create
+	if f.o.Exists {
+		action = Update
+	}
+	lost := open || f.o.Exists && lostRestart(before, live)
+	switch {
+	case f.o.Lacks != nil, live == after && !open, !lost && before == after:
+		return outcome{}, true
+	case live == after:
+		return outcome{change: f.change(Adopt, ReasonInterrupted, "restarted by the interrupted run")}, true
+	case lost:
+		return outcome{change: f.change(action, ReasonSourceChanged, "a restart was lost: its programs were last started with an older value")}, true
+	}
+	return outcome{change: f.change(action, ReasonSourceChanged, "its programs are restarted")}, true
 }
 
 // rolled returns what the programs of a workload use now, and after this plan.
-func (x *differ) rolled(f *facts) (before, after string) {
-	var was, will strings.Builder
-	for _, a := range f.r.Rolls {
-		r := x.d.byAddress[a]
-		if r == nil {
-			continue
+func (x *differ) rolled(r *Resource) (before, after string) {
+	return rolledDocument(x.d, r, func(of *Resource) int {
+			e := x.s.Entries[of.Location]
+			if e == nil && !of.IsObject() {
+				e = x.newest(of, x.names(of))
+			}
+			if e == nil {
+				return 0
+			}
+			return e.Generation
+		}), rolledDocument(x.d, r, func(of *Resource) int {
+			return x.generationOf(of.Address)
+		})
+}
+
+// rolledDocument is the document of a rollout when its secrets have these
+// generations.
+func rolledDocument(d *Desired, r *Resource, generation func(of *Resource) int) string {
+	var text strings.Builder
+	for _, a := range r.Rolls {
+		if of := d.byAddress[a]; of != nil {
+			fmt.Fprintf(&text, "%s = %d\n", a, generation(of))
 		}
-		recorded := 0
-		if e := x.s.Entries[r.Location]; e != nil {
-			recorded = e.Generation
-		}
-		fmt.Fprintf(&was, "%s = %d\n", a, recorded)
-		fmt.Fprintf(&will, "%s = %d\n", a, x.generationOf(a))
 	}
-	return was.String(), will.String()
+	return text.String()
+}
+
+// rolled is the document of a rollout when the plan is done: a saved plan is not
+// asked for it.
+func (r *run) rolled(res *Resource) string {
+	return rolledDocument(r.Desired, res, func(of *Resource) int {
+		if i, ok := r.byKey[of.key()]; ok && r.changes[i].Generation > 0 {
+			return r.changes[i].Generation
+		}
+		if e := r.Snapshot.Entries[of.Location]; e != nil {
+			return e.Generation
+		}
+		return 0
+	})
+}
+
+// owesRestart reports whether a restart that did not take place is owed: one of
+// the secrets has another value by now. Its intent is then left open, since
+// nothing else tells the next run.
+func (r *run) owesRestart(s *step) bool {
+	if s.res == nil || len(s.res.Rolls) == 0 {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return s.before != nil || slices.ContainsFunc(s.change.DependsOn, func(k Key) bool {
+		done := r.results[k]
+		return done != nil && done.Err == nil && done.Skipped == "" && slices.Contains(s.res.Rolls, k.Address)
+	})
 }
 
 // lostRestart reports whether the programs were restarted for one of the secrets
 // before, and not for its recorded value.
-func (x *differ) lostRestart(f *facts, live string) bool {
-	before, _ := x.rolled(f)
+func lostRestart(before, live string) bool {
 	for line := range strings.Lines(before) {
 		name, _, _ := strings.Cut(line, " = ")
 		for had := range strings.Lines(live) {
@@ -150,7 +198,7 @@ func NotRestarted(ctx context.Context, p *Plan, d *Desired, stores Stores) []Not
 			continue
 		}
 		store := stores[c.Location.Provider]
-		if store == nil || len(c.Fields) == 0 || c.VersionFrom == "" || !c.carriedOut() {
+		if store == nil || len(c.Fields) == 0 || c.VersionFrom == "" || !c.carriedOut() || c.Reason == ReasonReencrypted {
 			continue
 		}
 		values[c.Address] = true

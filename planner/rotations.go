@@ -15,7 +15,7 @@ func onlyRotations(all []Change) []Change {
 	for _, c := range all { // in dependency order: what follows comes after
 		follows := slices.ContainsFunc(c.DependsOn, func(k Key) bool { return keep[k] })
 		lacks := slices.ContainsFunc(c.DependsOn, func(k Key) bool { return missing[k] })
-		if !lacks && (c.Action == Rotate || follows && c.Action == Update) {
+		if !lacks && (c.Action == Rotate || follows && (c.Action == Update || c.Location.Kind == KindRollout)) {
 			keep[c.Key()] = true
 			c.DependsOn = slices.DeleteFunc(slices.Clone(c.DependsOn), func(k Key) bool { return !keep[k] })
 			kept = append(kept, c)

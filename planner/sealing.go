@@ -3,10 +3,12 @@ package planner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/state"
 )
 
 // This file is about secrets that only their platform can read, see
@@ -47,19 +49,25 @@ func (x *differ) sealedAnew(f *facts) (outcome, bool) {
 	if want == "" || !f.o.Exists || (live.Envelope == "" || live.Envelope == want) && live.Attributes.Form.Scope == f.r.Form.Scope {
 		return outcome{}, false
 	}
-	fields := x.allFields(f)
-	for name := range f.recordedFields() {
-		if !x.isField(f.r, name) {
-			fields[name] = FieldChange{Op: OpDrop}
-		}
+	fields, _ := x.staleFields(f)
+	reason := ReasonReencrypted
+	if len(fields) > 0 {
+		reason = ReasonSourceChanged
 	}
-	x.refuseProtectedDrop(f, fields)
-	out := x.update(f, ReasonReencrypted, fields)
+	maps.Copy(fields, x.allFields(f))
+	out := x.update(f, reason, fields)
 	if out.change != nil {
 		out.change.Detail = "the key or the scope that it is sealed for is another"
 	}
+	if reason == ReasonReencrypted { // the values are the same ones, so nothing made of them is behind
+		out.generation = f.generation()
+	}
 	return out, true
 }
+
+// unreadable reports whether an entry is of a secret that nobody but its platform
+// can read.
+func unreadable(store *Store, e *state.Entry) bool { return store.Seals() && e.Envelope != "" }
 
 // soon is how long before the end of a sealing certificate a plan warns.
 const soon = 30 * 24 * time.Hour

@@ -154,9 +154,9 @@ func (r *run) skip(s *step, why string) {
 // clear takes the intent of a step that changed nothing out of the journal. An
 // intent that was there before this run, and is not settled, comes back as it
 // was; so does one that landed without our mark, since it alone says whose that
-// is.
+// is, and that of a restart that is owed.
 func (r *run) clear(s *step) {
-	if s.stateOnly {
+	if s.stateOnly || r.owesRestart(s) {
 		return
 	}
 	rec := state.Record{Kind: state.RecordRefused, Location: s.loc}

@@ -133,6 +133,9 @@ func (r *run) nextEntry(s *step) *state.Entry {
 	e.Role, e.Protect = s.res.Role, s.res.Protect
 	if s.res.IsObject() {
 		e.Document, e.Generation = s.document(), 0
+		if len(s.res.Rolls) > 0 {
+			e.Document = r.rolled(s.res)
+		}
 		e.Needs, e.Holds = r.Desired.needed(s.res), s.res.Holds
 		e.Made = c.Action == Create || e.Made || r.madeElsewhere(s)
 		return e

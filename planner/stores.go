@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cofferhq/coffer/lang"
@@ -194,13 +195,19 @@ func (s *Store) written(l addr.Location) string {
 	return l.Path
 }
 
-// path returns where a secret lives on the store.
+// path returns where a secret lives on the store. A block with output that names
+// no place of its own has FILE# for a path: the rest is the store's default.
 func (s *Store) path(sec *lang.Secret) (string, error) {
-	if sec.Path != "" {
-		return s.Resolve(sec.Address.Kind, sec.Path)
-	}
-	return s.DefaultPath(providers.Place{
+	place := providers.Place{
 		Kind: sec.Address.Kind, App: sec.Address.App, Environment: sec.Address.Environment,
 		Name: sec.Address.Name, Key: sec.Key,
-	})
+	}
+	file, inFile := strings.CutSuffix(sec.Path, "#")
+	switch kind := sec.Address.Kind; {
+	case inFile && (kind == addr.KindKubernetesSecret || kind == addr.KindSealedSecret):
+		place.In = file
+	case sec.Path != "":
+		return s.Resolve(kind, sec.Path)
+	}
+	return s.DefaultPath(place)
 }

@@ -8,11 +8,13 @@ import (
 
 // Place is what a default path is made from.
 type Place struct {
-	Kind                   string // "secret" or "env_file"
+	Kind                   string // of the block: "secret", "env_file", "sealed_secret", …
 	App, Environment, Name string
 	// Key renames the key of a single value ("key" in its block); "" is the
 	// platform's own name for it.
 	Key string
+	// In is the file that takes the place of a cluster, "" for none.
+	In string
 }
 
 // Placer says where things live. Its methods are pure.

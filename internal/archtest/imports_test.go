@@ -72,7 +72,7 @@ var mayImport = []importRule{
 	{"internal/render", []string{"planner", "state", "lang/addr"}},
 	{"internal/cli", []string{
 		"internal/render", "internal/audit", "internal/dotenv", "internal/durable", "internal/forge",
-		"planner", "planner/fingerprint", "planner/generate", "state", "state/*", "providers", "providers/secret", "providers/sops", "providers/vault", "providers/kubernetes",
+		"planner", "planner/fingerprint", "planner/generate", "state", "state/*", "providers", "providers/secret", "providers/sops", "providers/vault", "providers/kubernetes", "providers/kubernetes/manifests",
 		"lang", "lang/addr",
 	}},
 	// speaks of runs and texts, not of plans: cli puts both together

@@ -177,6 +177,7 @@ func (w *world) look(drift int) {
 		w.run(0, "graph", "-format", format)
 	}
 	w.run(0, "graph", "-reads", secretAddress("made"))
+	w.formats(drift)
 	w.run(0, "audit", "verify")
 	w.run(0, "doctor")
 	w.run(0, "doctor", "-phase", "apply", "-json")
@@ -185,6 +186,43 @@ func (w *world) look(drift int) {
 	w.run(1, "purge", "sops", "dev/shop/gen_password", "-auto-approve")
 	w.run(1, "secret", "get", secretAddress("gen_password")) // stdout is no terminal
 	w.run(1, "secret", "get", secretAddress("gen_password"), "-raw", "-json")
+}
+
+// formats runs every command that has them with every format, on stdout and in
+// files, and against a trusted copy that differs.
+func (w *world) formats(drift int) {
+	w.t.Helper()
+	review := []string{"text", "json", "markdown", "html", "github", "gitlab", "sarif", "junit"}
+	for i, c := range []struct {
+		want    int
+		command []string
+		formats []string
+	}{
+		{0, []string{"plan"}, review},
+		{0, []string{"plan", "-rotations", "none", "-out", "published.plan"}, review},
+		{0, []string{"plan", "-at", "2199-01-31"}, review},
+		{drift, []string{"drift"}, review},
+		{drift, []string{"drift", "-verify-values"}, review},
+		{0, []string{"validate"}, review},
+		{0, []string{"rotation"}, append(review, "prometheus")},
+	} {
+		var files []string
+		for _, format := range c.formats {
+			files = append(files, fmt.Sprintf("%s=report-%d.%s", format, i, format))
+		}
+		w.run(c.want, append(c.command, "-format", strings.Join(files, ","))...)
+		w.run(c.want, append(c.command, "-format", c.formats[2+i%(len(c.formats)-2)])...)
+	}
+	w.run(0, "show", "published.plan")
+	text := string(w.read("coffer.hcl"))
+	for name, other := range map[string]string{"trusted/coffer.hcl": text, "another/coffer.hcl": strings.Replace(text, `path = "audit.log"`, `path = "other.log"`, 1)} {
+		w.write(name, other)
+	}
+	for _, dir := range []string{"trusted", "another"} {
+		w.write(dir+"/.sops.yaml", string(w.read(".sops.yaml")))
+	}
+	w.run(0, "plan", "-pin", "trusted")
+	w.run(1, "plan", "-pin", "another", "-format", "markdown=pinned.markdown,html=pinned.html,sarif=pinned.sarif")
 }
 
 // learn reads the generated and derived values, which must not be found either.

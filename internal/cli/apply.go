@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/cofferhq/coffer/internal/render"
 	"github.com/cofferhq/coffer/planner"
 )
 
@@ -20,6 +21,8 @@ type applyOptions struct {
 	planDigest string
 	onConflict string
 	planFile   string
+	format     formats
+	told       func(render.ApplySummary) // see [job]
 }
 
 func applyCommand(inv *invocation) *cli.Command {
@@ -37,21 +40,56 @@ An apply that was interrupted is no special case: run it again.`,
 		UsageText: `coffer apply
 coffer apply -auto-approve -target app.checkout
 coffer plan -out release.plan && coffer apply release.plan
-coffer apply release.plan -plan-digest sha256:…`,
-		Flags: append(append([]cli.Flag{
-			&cli.StringFlag{Name: "plan-digest", Usage: "refuse PLANFILE unless its digest is `DIGEST`", Destination: &opts.planDigest},
-			&cli.StringFlag{
-				Name: "on-conflict", Usage: "when a change no longer fits: `WHAT` is stop (nothing is written) or skip (it alone)",
-				Value: "stop", Destination: &opts.onConflict,
-			},
-		}, opts.approval.flags()...), opts.selection.flags()...),
+coffer apply release.plan -plan-digest sha256:… -format junit=apply.xml`,
+		Flags: append(append(append(opts.savedFlags(), opts.format.flag(formatText, formatJSON, formatMarkdown, formatGitHub, formatJUnit)), append(inv.pinned.flags(), opts.approval.flags()...)...), opts.selection.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := inv.arguments(c, 0, 1); err != nil {
 				return err
 			}
 			opts.planFile = c.Args().First()
 			opts.collect(c)
-			return runApply(c.Context, inv, opts)
+			if err := opts.format.collect(c, inv); err != nil {
+				return err
+			}
+			return opts.format.orError(c.Context, inv, opts.run(c.Context, inv))
+		},
+	}
+}
+
+// run applies and shows how that ended in the formats.
+func (o *applyOptions) run(ctx context.Context, inv *invocation) error {
+	switch {
+	case o.format.stdout == formatMarkdown || o.format.stdout == formatJUnit:
+		return usagef("coffer apply shows its plan on stdout: write -format %s=FILE", o.format.stdout)
+	case o.format.stdout == "" && len(o.format.files) == 0:
+		return runApply(ctx, inv, *o)
+	}
+	var done *result
+	o.told = func(sum render.ApplySummary) { done = inv.applyResult(sum) }
+	err := runApply(ctx, inv, *o)
+	if done != nil {
+		if showErr := o.format.show(done); showErr != nil {
+			inv.say("coffer: %v", showErr)
+		}
+	}
+	return err
+}
+
+// savedFlags are those about a saved plan.
+func (o *applyOptions) savedFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "plan-digest", Usage: "refuse PLANFILE unless its digest is `DIGEST`", Destination: &o.planDigest,
+			Action: func(_ *cli.Context, digest string) error {
+				if digest == "" { // a variable that is not set would take the check away
+					return usagef("-plan-digest is empty; it is the digest that the plan shows, sha256:…")
+				}
+				return nil
+			},
+		},
+		&cli.StringFlag{
+			Name: "on-conflict", Usage: "when a change no longer fits: `WHAT` is stop (nothing is written) or skip (it alone)",
+			Value: "stop", Destination: &o.onConflict,
 		},
 	}
 }
@@ -71,6 +109,9 @@ func runApply(ctx context.Context, inv *invocation, opts applyOptions) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if err := opts.format.mayHold(w); err != nil {
+		return err
+	}
 	if opts.planFile != "" {
 		return w.applySaved(ctx, opts)
 	}
@@ -81,7 +122,7 @@ func runApply(ctx context.Context, inv *invocation, opts applyOptions) (err erro
 	if err != nil {
 		return err
 	}
-	job := job{plan: plan, approval: opts.approval, skipConflicts: opts.onConflict == "skip"}
+	job := job{plan: plan, approval: opts.approval, skipConflicts: opts.onConflict == "skip", told: opts.told}
 	return w.carryOut(ctx, job)
 }
 
@@ -123,6 +164,6 @@ func (w *workspace) applySaved(ctx context.Context, opts applyOptions) error {
 	}
 	return w.carryOut(ctx, job{
 		plan: plan, approval: opts.approval, saved: true,
-		confirmed: opts.planDigest != "", skipConflicts: opts.onConflict == "skip",
+		confirmed: opts.planDigest != "", skipConflicts: opts.onConflict == "skip", told: opts.told,
 	})
 }

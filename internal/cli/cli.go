@@ -74,7 +74,9 @@ type invocation struct {
 	Streams
 	Environ
 	globals
+	pinned
 	command   string // its words, "state rm"
+	project   string // of the configuration, once that was read
 	wroteJSON bool
 	moved     bool                  // a state that was migrated away is opened all the same
 	began     bool                  // something may have been changed by now
@@ -194,6 +196,7 @@ func commands(inv *invocation) []*cli.Command {
 		doctorCommand(inv),
 		graphCommand(inv),
 		auditCommand(inv),
+		ciCommand(inv),
 		versionCommand(inv),
 		completionCommand(inv),
 		helpCommand(inv),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/providers"
+	"github.com/cofferhq/coffer/providers/kubernetes/manifests"
 	"github.com/cofferhq/coffer/providers/secret"
 )
 
@@ -22,22 +23,11 @@ import (
 // [*diagnosticsError].
 func (inv *invocation) loadConfig() (*lang.Config, decodedBlocks, error) {
 	var decoded decodedBlocks
-	vars, err := inv.variables()
+	opts, err := inv.loadOptions()
 	if err != nil {
 		return nil, decoded, err
 	}
 	reg := inv.registry()
-	opts := lang.Options{
-		Vars:          vars,
-		Environ:       inv.variableEnviron(),
-		Version:       version,
-		Deadline:      evaluationDeadline(inv.dir()),
-		ProviderTypes: reg.Types(),
-		BackendTypes:  inv.backendTypes(),
-	}
-	for _, f := range inv.varFiles {
-		opts.VarFiles = append(opts.VarFiles, inv.path(f))
-	}
 	cfg, diags := lang.Load(inv.dir(), opts)
 	if !diags.HasErrors() {
 		var more, ofState hcl.Diagnostics
@@ -48,13 +38,33 @@ func (inv *invocation) loadConfig() (*lang.Config, decodedBlocks, error) {
 	}
 	var files map[string]*hcl.File
 	if cfg != nil {
-		files = cfg.Files
+		files, inv.project = cfg.Files, cfg.Settings.Project
+	}
+	if !diags.HasErrors() {
+		diags = append(diags, inv.comparePinned(cfg, opts)...)
 	}
 	if diags.HasErrors() {
 		return nil, decoded, &diagnosticsError{diags, files}
 	}
 	inv.warnOfConfig(diags, files)
 	return cfg, decoded, nil
+}
+
+// loadOptions returns what the configuration may depend on besides its files.
+func (inv *invocation) loadOptions() (lang.Options, error) {
+	vars, err := inv.variables()
+	opts := lang.Options{
+		Vars:          vars,
+		Environ:       inv.variableEnviron(),
+		Version:       version,
+		Deadline:      evaluationDeadline(inv.dir()),
+		ProviderTypes: inv.registry().Types(),
+		BackendTypes:  inv.backendTypes(),
+	}
+	for _, f := range inv.varFiles {
+		opts.VarFiles = append(opts.VarFiles, inv.path(f))
+	}
+	return opts, err
 }
 
 // variables returns what -var sets.
@@ -126,7 +136,10 @@ func decodeProviders(reg *providers.Registry, cfg *lang.Config, in inputs) ([]de
 			continue
 		}
 		config := factory.NewConfig()
-		diags = append(diags, block.Decode(config, in.providerCredentials(block))...)
+		problems := block.Decode(config, in.providerCredentials(block))
+		if block.Type != manifests.Type { // it has the body of a kubernetes block, whose problems are told already
+			diags = append(diags, problems...)
+		}
 		all = append(all, decodedProvider{block, factory, config})
 	}
 	return all, diags

@@ -123,8 +123,18 @@ func (d *doctor) look(ctx context.Context) {
 		d.note(&d.project, "configuration", providers.FindingOK,
 			fmt.Sprintf("%s in %s", count(len(d.w.cfg.Secrets), "secret"), count(len(d.w.cfg.Environments), "environment")), "")
 	}
+	unsynced := map[string][]planner.Drift{}
+	if usable {
+		for _, drift := range planner.Unsynced(ctx, d.w.desired, d.recorded(), d.w.stores) {
+			unsynced[drift.Location.Provider] = append(unsynced[drift.Location.Provider], drift)
+		}
+	}
 	for _, p := range opened {
-		d.stores = append(d.stores, d.examine(ctx, d.w.stores[p.Ref()], usable))
+		c := d.examine(ctx, d.w.stores[p.Ref()], usable)
+		for _, drift := range unsynced[p.Ref()] {
+			d.note(&c, drift.Address.String(), providers.FindingWarn, drift.Detail, "")
+		}
+		d.stores = append(d.stores, c)
 	}
 }
 

@@ -15,6 +15,7 @@ type driftOptions struct {
 	selection
 	format       formats
 	verifyValues bool
+	withhold     bool // see [opening]
 }
 
 func driftCommand(inv *invocation) *cli.Command {
@@ -37,7 +38,7 @@ coffer drift -format gitlab=gl-code-quality-report.json`,
 				Name: "verify-values", Usage: "also read and compare fingerprinted values", Destination: &opts.verifyValues,
 			},
 			opts.format.flag(reviewFormats()...),
-		}, opts.flags()...),
+		}, append(inv.pinned.flags(), opts.flags()...)...),
 		Action: func(c *cli.Context) error {
 			if err := inv.noArguments(c); err != nil {
 				return err
@@ -52,43 +53,54 @@ coffer drift -format gitlab=gl-code-quality-report.json`,
 }
 
 func runDrift(ctx context.Context, inv *invocation, opts *driftOptions) error {
-	diff, err := opts.options()
+	w, report, diff, err := inv.makeDrift(ctx, opts)
 	if err != nil {
 		return err
+	}
+	if err := opts.format.show(w.driftResult(report, diff)); err != nil {
+		return err
+	}
+	return driftOutcome(report)
+}
+
+// makeDrift finds out what was changed outside, after a look at where the formats
+// go.
+func (inv *invocation) makeDrift(ctx context.Context, opts *driftOptions) (*workspace, *planner.DriftReport, planner.DiffOptions, error) {
+	diff, err := opts.options()
+	if err != nil {
+		return nil, nil, diff, err
 	}
 	var phase providers.Phase
 	if opts.verifyValues {
 		phase = providers.PhaseApply // only that identity reads values
 	}
-	w, err := inv.open(ctx, opening{phase: phase, prefetch: true})
+	w, err := inv.open(ctx, opening{phase: phase, prefetch: true, withhold: opts.withhold})
 	if err != nil {
-		return err
+		return nil, nil, diff, err
 	}
 	if err := opts.format.mayHold(w); err != nil {
-		return err
+		return nil, nil, diff, err
 	}
 	if err := w.knows(diff); err != nil {
-		return err
+		return nil, nil, diff, err
 	}
 	live, err := w.refresh(ctx)
 	if err != nil {
-		return err
+		return nil, nil, diff, err
 	}
 	var verified planner.Verified
 	if opts.verifyValues {
-		log, err := w.auditor()
-		if err != nil {
-			return err
-		}
-		v := planner.Verifier{Stores: w.stores, Key: w.key, Audit: log}
-		if verified, err = v.Verify(ctx, w.snapshot, selects(diff)); err != nil {
-			return err
+		if verified, err = w.verify(ctx, selects(diff)); err != nil {
+			return nil, nil, diff, err
 		}
 	}
 	diff.Now = inv.Now()
 	report := planner.DetectDrift(w.desired, w.snapshot, live, w.stores, diff, verified)
 	if len(diff.Targets) == 0 { // who else can read is a question about all of a store
 		w.undeclared(ctx, report, selects(diff))
+	}
+	w.unsynced(ctx, report, selects(diff))
+	if len(report.Drift) > 0 {
 		slices.SortStableFunc(report.Drift, func(a, b planner.Drift) int { return a.Address.Compare(b.Address) })
 	}
 	for i := range report.Drift {
@@ -100,10 +112,17 @@ func runDrift(ctx context.Context, inv *invocation, opts *driftOptions) error {
 	if w.newer > 0 {
 		report.Diagnostics = append(report.Diagnostics, w.older())
 	}
-	if err := opts.format.show(w.driftResult(report, diff)); err != nil {
-		return err
+	return w, report, diff, nil
+}
+
+// verify reads and compares the values that have a fingerprint, audited.
+func (w *workspace) verify(ctx context.Context, matches func(addr.Address) bool) (planner.Verified, error) {
+	log, err := w.auditor()
+	if err != nil {
+		return nil, err
 	}
-	return driftOutcome(report)
+	v := planner.Verifier{Stores: w.stores, Key: w.key, Audit: log}
+	return v.Verify(ctx, w.snapshot, matches)
 }
 
 // undeclared adds what gives access and was declared by nobody.
@@ -117,6 +136,15 @@ func (w *workspace) undeclared(ctx context.Context, report *planner.DriftReport,
 	for _, n := range notes {
 		if matches(n.Address) {
 			report.Notes = append(report.Notes, n)
+		}
+	}
+}
+
+// unsynced adds what the controllers of a cluster could not use.
+func (w *workspace) unsynced(ctx context.Context, report *planner.DriftReport, matches func(addr.Address) bool) {
+	for _, d := range planner.Unsynced(ctx, w.desired, w.snapshot, w.stores) {
+		if matches(d.Address) {
+			report.Drift = append(report.Drift, d)
 		}
 	}
 }

@@ -169,9 +169,13 @@ type result struct {
 	text     func(io.Writer, render.Style) error
 	json     func(io.Writer) error
 	markdown func(w io.Writer, limit int) error
-	html     func(io.Writer) error
+	// comment is markdown without what differs from run to run.
+	comment func(w io.Writer, limit int) error
+	html    func(io.Writer) error
 
 	prometheus func(io.Writer) error
+	// shown says that stdout has the text already.
+	shown bool
 }
 
 func (r *result) lacks(format string) bool {
@@ -217,7 +221,7 @@ func (f *formats) toStdout(r *result) error {
 	case inv.json:
 		return inv.document(r.json)
 	case f.stdout == "" || f.stdout == formatText:
-		if r.text == nil {
+		if r.text == nil || r.shown {
 			return nil
 		}
 		return r.text(inv.Out, inv.style(inv.Out))
@@ -264,19 +268,24 @@ func (f *formats) orError(ctx context.Context, inv *invocation, err error) error
 	if held := f.mayHold(&workspace{inv: inv}); held != nil {
 		return err // it may be the error itself
 	}
-	diags := inv.noted
-	var config *diagnosticsError
-	if errors.As(err, &config) {
-		diags = append(slices.Clip(diags), config.diags...)
-	} else {
-		text, next := apart(err)
-		diags = append(slices.Clip(diags), &hcl.Diagnostic{Severity: hcl.DiagError, Summary: text, Detail: next})
-	}
-	r := inv.errorResult(f.command, codeOf(ctx, err), diags)
+	r := inv.errorResult(f.command, codeOf(ctx, err), inv.project, inv.diagnosticsOf(err))
 	inv.wroteJSON = inv.json // finish prints the document
 	if showErr := f.show(r); showErr != nil {
 		inv.say("coffer: %v", showErr)
 	}
 	inv.wroteJSON = false
 	return err
+}
+
+// diagnosticsOf returns an error and what was warned of before it.
+func (inv *invocation) diagnosticsOf(err error) hcl.Diagnostics {
+	var config *diagnosticsError
+	if errors.As(err, &config) {
+		return append(slices.Clip(inv.noted), config.diags...)
+	}
+	text, next := apart(err)
+	if first, rest, several := strings.Cut(text, "\n"); several { // one line for each of many things
+		text, next = first, strings.TrimSpace(rest+"\n"+next)
+	}
+	return append(slices.Clip(inv.noted), &hcl.Diagnostic{Severity: hcl.DiagError, Summary: text, Detail: next})
 }

@@ -27,20 +27,35 @@ func (w *workspace) planResult(plan *planner.Plan, diff planner.DiffOptions, sav
 	}
 	r := inv.planForms(&all, digest)
 	r.text = func(out io.Writer, s render.Style) error { return render.PlanText(out, plan, s) }
+	r.html = func(out io.Writer) error {
+		return render.PlanHTML(out, &all, render.HTMLOptions{Digest: digest, Rotation: w.calendarOf(diff)})
+	}
 	r.options = inv.reportOptions(w.cfg)
 	r.options.Unchanged = w.unchangedByPlan(plan, diff)
 	return r
 }
 
 func (inv *invocation) planForms(plan *planner.Plan, digest string) *result {
+	said := digest // in a comment; of no changes it says nothing, and would be another one in every run
+	if len(plan.Changes) == 0 {
+		said = ""
+	}
 	return &result{
 		inv: inv, found: render.ReportOfPlan(plan), options: inv.reportOptions(nil),
 		json: func(out io.Writer) error { return render.PlanJSON(out, plan) },
 		markdown: func(out io.Writer, limit int) error {
 			return render.PlanMarkdown(out, plan, render.MarkdownOptions{Limit: limit, Digest: digest})
 		},
+		comment: func(out io.Writer, limit int) error {
+			return render.PlanMarkdown(out, plan, render.MarkdownOptions{Limit: limit, Digest: said, Undated: true})
+		},
 		html: func(out io.Writer) error { return render.PlanHTML(out, plan, render.HTMLOptions{Digest: digest}) },
 	}
+}
+
+// calendarOf returns when each secret that a plan may be about is due.
+func (w *workspace) calendarOf(diff planner.DiffOptions) *planner.RotationStatus {
+	return planner.Rotation(w.cfg, w.snapshot, w.inv.Now(), selects(diff))
 }
 
 // driftResult returns a drift report in every form.
@@ -56,15 +71,29 @@ func (w *workspace) driftResult(report *planner.DriftReport, diff planner.DiffOp
 		markdown: func(out io.Writer, limit int) error {
 			return render.DriftMarkdown(out, &all, render.MarkdownOptions{Limit: limit})
 		},
+		comment: func(out io.Writer, limit int) error {
+			lasting := lastingDrift(all)
+			return render.DriftMarkdown(out, &lasting, render.MarkdownOptions{Limit: limit, Undated: true})
+		},
 		html: func(out io.Writer) error { return render.DriftHTML(out, &all, render.HTMLOptions{}) },
 	}
 	r.options.Unchanged = w.unchangedByDrift(report, diff)
 	return r
 }
 
+// lastingDrift returns the drift without what changes while it stays the same:
+// lines that move, and notes about other secrets.
+func lastingDrift(report planner.DriftReport) planner.DriftReport {
+	report.Notes, report.Drift = nil, slices.Clone(report.Drift)
+	for i := range report.Drift {
+		report.Drift[i].Range = nil
+	}
+	return report
+}
+
 // validateResult returns what validate found in a configuration that is valid.
 func (inv *invocation) validateResult(cfg *lang.Config) *result {
-	return &result{
+	r := &result{
 		inv: inv, found: render.ReportOfDiagnostics(inv.command, inv.Now(), inv.noted), options: inv.reportOptions(cfg),
 		text: func(out io.Writer, _ render.Style) error {
 			_, err := fmt.Fprintf(out, "The configuration is valid: %s in %s.\n",
@@ -73,21 +102,51 @@ func (inv *invocation) validateResult(cfg *lang.Config) *result {
 		},
 		json: func(out io.Writer) error { return render.DiagnosticsJSON(out, inv.noted) },
 	}
+	r.show(&render.Findings{
+		Command: inv.command, Project: cfg.Settings.Project, At: inv.Now(),
+		Secrets: len(cfg.Secrets), Environments: len(cfg.Environments), Diagnostics: inv.noted,
+	})
+	return r
 }
 
-// errorResult returns what a command that could not begin has to show.
-func (inv *invocation) errorResult(command, code string, diags hcl.Diagnostics) *result {
+// show makes Markdown and a page of what was found.
+func (r *result) show(f *render.Findings) {
+	r.markdown = func(out io.Writer, limit int) error {
+		return render.DiagnosticsMarkdown(out, f, render.MarkdownOptions{Limit: limit})
+	}
+	r.comment = func(out io.Writer, limit int) error {
+		return render.DiagnosticsMarkdown(out, f, render.MarkdownOptions{Limit: limit, Undated: true})
+	}
+	r.html = func(out io.Writer) error { return render.DiagnosticsHTML(out, f) }
+}
+
+// applyResult returns how an apply ended in every form; its text was shown.
+func (inv *invocation) applyResult(sum render.ApplySummary) *result {
+	return &result{
+		inv: inv, found: render.ReportOfApply(sum), options: inv.reportOptions(nil), shown: true,
+		text: func(out io.Writer, s render.Style) error { return render.ApplyText(out, sum, s) },
+		json: func(out io.Writer) error { return render.ApplyJSON(out, sum) },
+		markdown: func(out io.Writer, limit int) error {
+			return render.ApplyMarkdown(out, sum, render.MarkdownOptions{Limit: limit})
+		},
+	}
+}
+
+// errorResult returns what a command that could not begin has to show; project is
+// "" where it is not known.
+func (inv *invocation) errorResult(command, code, project string, diags hcl.Diagnostics) *result {
 	r := &result{
 		inv: inv, found: render.ReportOfDiagnostics(command, inv.Now(), diags), options: inv.reportOptions(nil),
 		json: func(out io.Writer) error { return render.ErrorJSON(out, code, diags) },
 	}
+	r.show(&render.Findings{Command: command, Project: project, At: inv.Now(), Diagnostics: diags})
 	if command == "plan" { // what was asked for is an empty plan with errors
-		plan := &planner.Plan{FormatVersion: planner.FormatVersion, CreatedAt: inv.Now()}
+		plan := &planner.Plan{FormatVersion: planner.FormatVersion, Project: project, CreatedAt: inv.Now()}
 		for _, d := range diags {
 			plan.Diagnostics = append(plan.Diagnostics, render.PlanDiagnostic(d))
 		}
 		forms := inv.planForms(plan, "")
-		r.markdown, r.html = forms.markdown, forms.html
+		r.markdown, r.comment, r.html = forms.markdown, forms.comment, forms.html
 	}
 	return r
 }

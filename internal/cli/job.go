@@ -49,6 +49,7 @@ type job struct {
 	confirmed     bool // by its digest
 	given         bool // the person's own act is the approval: nothing is asked
 	skipConflicts bool
+	told          func(render.ApplySummary) // how it ended, nil where nobody else asks
 	manual        map[addr.Address]map[string]secret.Value
 }
 
@@ -91,7 +92,12 @@ func (w *workspace) carryOut(ctx context.Context, j job) error {
 		inv.say("The state is at serial %d now, above the newer one that was seen.", w.snapshot.Serial)
 	}
 	if result != nil {
-		if showErr := inv.showResult(j.plan, result, behind(w.snapshot, result)); err == nil {
+		sum := summarize(j.plan, result)
+		sum.Behind, sum.Project, sum.At = behind(w.snapshot, result), w.cfg.Settings.Project, inv.Now()
+		if j.told != nil {
+			j.told(sum)
+		}
+		if showErr := inv.showResult(result, sum, j.told == nil); err == nil {
 			err = showErr
 		}
 	}
@@ -188,12 +194,14 @@ func (inv *invocation) approve(ctx context.Context, question string) error {
 	return nil
 }
 
-// showResult prints how an apply ended.
-func (inv *invocation) showResult(plan *planner.Plan, result *planner.Result, behind []addr.Address) error {
-	sum := summarize(plan, result)
-	sum.Behind = behind
+// showResult prints how an apply ended; document says that it is the document of
+// -json, which else is somebody else's.
+func (inv *invocation) showResult(result *planner.Result, sum render.ApplySummary, document bool) error {
 	if result.Interrupted && !sum.Interrupted {
 		inv.say("Interrupted, but all that the plan had was done already.")
+	}
+	if inv.json && !document {
+		return nil
 	}
 	if inv.json {
 		return inv.document(func(w io.Writer) error { return render.ApplyJSON(w, sum) })
@@ -212,7 +220,7 @@ func summarize(plan *planner.Plan, result *planner.Result) render.ApplySummary {
 	}
 	done := 0
 	for _, o := range result.Outcomes {
-		switch out := (render.Outcome{Address: o.Change.Address, Action: o.Change.Action, Because: o.Skipped}); {
+		switch out := (render.Outcome{Address: o.Change.Address, Action: o.Change.Action, Because: o.Skipped, Range: o.Change.Range}); {
 		case o.Err != nil:
 			explain(&out, o)
 			sum.Failed = append(sum.Failed, out)
@@ -220,6 +228,7 @@ func summarize(plan *planner.Plan, result *planner.Result) render.ApplySummary {
 			sum.Skipped = append(sum.Skipped, out)
 		default:
 			sum.Done[o.Change.Action]++
+			sum.Carried = append(sum.Carried, o.Change.Address)
 			if kind := o.Change.Location.Kind; o.Change.Role == state.RoleObject {
 				if sum.Objects[kind] == nil {
 					sum.Objects[kind] = map[planner.Action]int{}
@@ -233,7 +242,7 @@ func summarize(plan *planner.Plan, result *planner.Result) render.ApplySummary {
 	sum.Interrupted = result.Interrupted && done < doable(plan)
 	for i := range plan.Changes {
 		if c := &plan.Changes[i]; c.Action == planner.Conflict {
-			sum.Conflicts = append(sum.Conflicts, render.Outcome{Address: c.Address, Action: c.Action, Because: c.Detail})
+			sum.Conflicts = append(sum.Conflicts, render.Outcome{Address: c.Address, Action: c.Action, Because: c.Detail, Range: c.Range})
 		}
 	}
 	return sum

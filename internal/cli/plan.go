@@ -17,6 +17,7 @@ type planOptions struct {
 	out          string
 	refresh      string
 	detailedExit bool
+	withhold     bool // see [opening]
 }
 
 func planCommand(inv *invocation) *cli.Command {
@@ -41,7 +42,7 @@ coffer plan -format markdown=plan.md,sarif=plan.sarif,junit=plan.xml`,
 			},
 			opts.at.flag(),
 			opts.format.flag(reviewFormats()...),
-		}, opts.flags()...),
+		}, append(inv.pinned.flags(), opts.flags()...)...),
 		Action: func(c *cli.Context) error {
 			if err := inv.noArguments(c); err != nil {
 				return err
@@ -56,37 +57,7 @@ coffer plan -format markdown=plan.md,sarif=plan.sarif,junit=plan.xml`,
 }
 
 func runPlan(ctx context.Context, inv *invocation, opts *planOptions) error {
-	switch {
-	case opts.refresh != "true" && opts.refresh != "false":
-		return usagef("-refresh is true or false, not %q", opts.refresh)
-	case opts.refresh == "false" && opts.out != "":
-		return usagef("a plan of -refresh=false is never applied, so it is not saved: leave out -refresh=false or -out")
-	case opts.out != "" && opts.format.writes(opts.out):
-		return usagef("-out and -format both write %s: give each a file of its own", opts.out)
-	}
-	diff, err := opts.options()
-	if err != nil {
-		return err
-	}
-	if diff.At, err = opts.at.time(inv.Now(), opts.out); err != nil {
-		return err
-	}
-	w, err := inv.open(ctx, opening{prefetch: opts.refresh == "true"})
-	if err != nil {
-		return err
-	}
-	if opts.out != "" {
-		if err := w.mayHold(opts.out); err != nil {
-			return err
-		}
-	}
-	if err := opts.format.mayHold(w); err != nil {
-		return err
-	}
-	if err := w.knows(diff); err != nil {
-		return err
-	}
-	plan, err := w.plan(ctx, opts.refresh == "true", diff)
+	w, plan, diff, err := inv.makePlan(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -99,6 +70,49 @@ func runPlan(ctx context.Context, inv *invocation, opts *planOptions) error {
 		}
 	}
 	return planOutcome(plan, opts.detailedExit)
+}
+
+// makePlan makes the plan that the options ask for, after a look at where it and
+// its formats go.
+func (inv *invocation) makePlan(ctx context.Context, opts *planOptions) (*workspace, *planner.Plan, planner.DiffOptions, error) {
+	diff, err := opts.check(inv)
+	if err != nil {
+		return nil, nil, diff, err
+	}
+	w, err := inv.open(ctx, opening{prefetch: opts.refresh == "true", withhold: opts.withhold})
+	if err != nil {
+		return nil, nil, diff, err
+	}
+	if opts.out != "" {
+		if err := w.mayHold(opts.out); err != nil {
+			return nil, nil, diff, err
+		}
+	}
+	if err := opts.format.mayHold(w); err != nil {
+		return nil, nil, diff, err
+	}
+	if err := w.knows(diff); err != nil {
+		return nil, nil, diff, err
+	}
+	plan, err := w.plan(ctx, opts.refresh == "true", diff)
+	return w, plan, diff, err
+}
+
+// check refuses flags that contradict each other.
+func (o *planOptions) check(inv *invocation) (planner.DiffOptions, error) {
+	switch {
+	case o.refresh != "true" && o.refresh != "false":
+		return planner.DiffOptions{}, usagef("-refresh is true or false, not %q", o.refresh)
+	case o.refresh == "false" && o.out != "":
+		return planner.DiffOptions{}, usagef("a plan of -refresh=false is never applied, so it is not saved: leave out -refresh=false or -out")
+	case o.out != "" && o.format.writes(o.out):
+		return planner.DiffOptions{}, usagef("-out and -format both write %s: give each a file of its own", o.out)
+	}
+	diff, err := o.options()
+	if err == nil {
+		diff.At, err = o.at.time(inv.Now(), o.out)
+	}
+	return diff, err
 }
 
 // showPlan prints a plan as the result of the command.

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"context"
+	"time"
+
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/kubernetes"
+	"github.com/cofferhq/coffer/providers/kubernetes/manifests"
 	"github.com/cofferhq/coffer/providers/sops"
 	"github.com/cofferhq/coffer/providers/vault"
 	"github.com/cofferhq/coffer/state/remote"
@@ -12,6 +16,7 @@ import (
 func registry() *providers.Registry {
 	return providers.NewRegistry(
 		kubernetes.Factory(),
+		manifests.Factory(),
 		sops.Factory(),
 		vault.Factory(),
 	)
@@ -23,6 +28,8 @@ type Seams struct {
 	// At is called at every durable step of the state (state.Points) and of the
 	// audit log. An error from it fails that step.
 	At func(point string) error
+	// Wait replaces waiting for a store or a forge.
+	Wait func(context.Context, time.Duration) error
 	// Registry replaces the list of drivers.
 	Registry *providers.Registry
 	// Backends replaces the list of remote backends.

@@ -32,15 +32,16 @@ that of the recorded value. What is most urgent comes first. "follows" is made
 of other secrets and changes when they do.
 
 -format prometheus prints metrics by address: age, next rotation, overdue.
-Others than text, json and prometheus show what is overdue, as coffer plan does.`,
+github, gitlab, sarif and junit show what is overdue, as coffer plan does.`,
 		UsageText: `coffer rotation
 coffer rotation app.checkout -detailed-exitcode
 coffer rotation -json | jq '.secrets[] | select(.overdue).address'
+coffer rotation -format markdown=rotation.md,html=rotation.html
 coffer rotation -format prometheus=/var/lib/node_exporter/coffer.prom`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit 2 if a secret is overdue", Destination: &opts.detailedExit},
-			opts.format.flag(formatText, formatJSON, formatPrometheus, formatGitHub, formatGitLab, formatSARIF, formatJUnit),
-		},
+			opts.format.flag(append(reviewFormats(), formatPrometheus)...),
+		}, inv.pinned.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := inv.arguments(c, 0, -1); err != nil {
 				return err
@@ -101,6 +102,10 @@ func (w *workspace) rotationResult(status *planner.RotationStatus) *result {
 		text:       func(out io.Writer, s render.Style) error { return render.RotationText(out, status, s) },
 		json:       func(out io.Writer) error { return render.RotationJSON(out, status) },
 		prometheus: func(out io.Writer) error { return render.RotationPrometheus(out, status) },
+		markdown: func(out io.Writer, limit int) error {
+			return render.RotationMarkdown(out, status, render.MarkdownOptions{Limit: limit})
+		},
+		html: func(out io.Writer) error { return render.RotationHTML(out, status, render.HTMLOptions{}) },
 	}
 	r.options.Unchanged = render.RotationInTime(status)
 	return r

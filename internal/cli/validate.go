@@ -14,8 +14,9 @@ func validateCommand(inv *invocation) *cli.Command {
 		Usage: "check the configuration without any provider, state or network",
 		UsageText: `coffer validate
 coffer -chdir prod validate -json
-coffer validate -format sarif=coffer.sarif`,
-		Flags: []cli.Flag{opts.flag(formatText, formatJSON, formatGitHub, formatGitLab, formatSARIF, formatJUnit)},
+coffer validate -format sarif=coffer.sarif,markdown=coffer.md
+coffer validate -pin ../base`,
+		Flags: append([]cli.Flag{opts.flag(reviewFormats()...)}, inv.pinned.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := inv.noArguments(c); err != nil {
 				return err

@@ -44,6 +44,7 @@ type workspace struct {
 	desired  *planner.Desired
 	inputs   inputs
 	key      fingerprint.Key
+	withhold bool // as in [opening]
 	log      *slog.Logger
 	phase    providers.Phase
 	patience time.Duration        // for a store that does not answer; 0 is that of the providers
@@ -64,6 +65,9 @@ type opening struct {
 	// prefetch asks the stores while the state is read; not under a lock, which
 	// another run may hold for long.
 	prefetch bool
+	// withhold leaves supplied values and the fingerprint key alone: what is shown
+	// to others must not let the author of a pull request test guesses.
+	withhold bool
 	// edit adds to the configuration what the command line asks for beyond it.
 	edit func(*lang.Config)
 }
@@ -105,8 +109,10 @@ func (inv *invocation) openUnconnected(ctx context.Context, o opening) (*workspa
 	if err != nil {
 		return nil, nil, err
 	}
-	if w.key, err = inv.fingerprintKey(); err != nil {
-		return nil, nil, err
+	if w.withhold = o.withhold; !w.withhold {
+		if w.key, err = inv.fingerprintKey(); err != nil {
+			return nil, nil, err
+		}
 	}
 	list, err := w.openProviders(ctx)
 	if err != nil {
@@ -233,7 +239,7 @@ func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*provi
 		return nil, fmt.Errorf("provider %s: %w", b.block.Ref(), err)
 	}
 	p := providers.New(b.block.Ref(), driver, providers.Options{
-		Parallelism: w.inv.parallelism, MaxWait: w.patience, Now: w.inv.Now, Log: w.log,
+		Parallelism: w.inv.parallelism, MaxWait: w.patience, Now: w.inv.Now, Sleep: w.inv.waiting(), Log: w.log,
 		Waiting: func(ref string, why error) { w.inv.say("Waiting for %s: %v", ref, why) },
 	})
 	w.inv.opened = append(w.inv.opened, p)
@@ -318,6 +324,9 @@ func (w *workspace) plan(ctx context.Context, refresh bool, opts planner.DiffOpt
 		c := &plan.Changes[i]
 		c.Detail = w.hintApart(c.Detail, live, c.Location)
 	}
+	if refresh && doable(plan) > 0 {
+		plan.Notes = append(plan.Notes, planner.NotRestarted(ctx, plan, w.desired, w.stores)...)
+	}
 	if refresh && doable(plan) > 0 && plan.At.IsZero() {
 		w.leases = planner.LeaseWarnings(ctx, plan, w.stores, opts.Now)
 		plan.Diagnostics = append(plan.Diagnostics, w.leases...)
@@ -367,10 +376,9 @@ func (w *workspace) compareAccepted(ctx context.Context, live *planner.Live, opt
 }
 
 func (w *workspace) refresh(ctx context.Context) (*planner.Live, error) {
-	r := planner.Refresher{
-		Stores:  w.stores,
-		Compare: &planner.Comparer{Inputs: w.inputs, Key: w.key},
-		Wait:    sleep,
+	r := planner.Refresher{Stores: w.stores, Wait: w.inv.waiting()}
+	if !w.withhold {
+		r.Compare = &planner.Comparer{Inputs: w.inputs, Key: w.key}
 	}
 	return r.Refresh(ctx, w.desired, w.snapshot)
 }
@@ -382,6 +390,14 @@ func (w *workspace) valuesRead() int {
 		n += s.Reads()
 	}
 	return n
+}
+
+// waiting returns what waits.
+func (inv *invocation) waiting() func(context.Context, time.Duration) error {
+	if wait := inv.Seams.Wait; wait != nil {
+		return wait
+	}
+	return sleep
 }
 
 // sleep waits for d or until ctx ends.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
@@ -28,6 +29,10 @@ type ApplySummary struct {
 	Behind []addr.Address
 	// Checks are those of the plan.
 	Checks []planner.CheckState
+	// Carried are the addresses of the changes that were done.
+	Carried []addr.Address
+	Project string
+	At      time.Time // when it ended
 }
 
 // Outcome is what became of one change that was not done.
@@ -43,6 +48,8 @@ type Outcome struct {
 	Common string `json:"-"`
 	// Path is where it is: of many errors that differ in it alone, one is shown.
 	Path string `json:"-"`
+	// Range is the block that asks for it.
+	Range *planner.Range `json:"-"`
 }
 
 // Effect is what a failed call to a provider did.

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cofferhq/coffer/internal/render"
 )
 
 // browser drives a headless Chromium by the DevTools protocol over two pipes:
@@ -346,6 +348,40 @@ func TestPageInABrowser(t *testing.T) {
 	b.quiet(at)
 }
 
+// TestOtherPagesInABrowser: a rotation status can be filtered and searched as a
+// plan can; what was found in a configuration is a page without any of that.
+func TestOtherPagesInABrowser(t *testing.T) {
+	b := newBrowser(t)
+	at := b.open(func(w io.Writer) error { return render.RotationHTML(w, rotations(), render.HTMLOptions{}) })
+	const visible = `[...document.querySelectorAll(".row")].filter((r) => r.offsetParent).length`
+	all := len(rotations().Secrets)
+	b.is(visible, all)
+	b.is(`document.getElementById("by-store").offsetParent === null`, true)
+	b.eval(`document.querySelector('.tile[data-filter="Overdue"]').click()`)
+	b.is(visible, 2)
+	b.eval(`clear.click()`) // and the search has the keys
+	b.call("Input.insertText", map[string]any{"text": "regenerate SUN"}, nil)
+	b.is(visible, 1)
+	b.press("Escape", "")
+	b.eval(`document.querySelector(".row summary").focus()`)
+	b.press("Enter", "\r")
+	b.is(`document.querySelector(".row").open`, true)
+	for _, width := range []int{1280, 400} {
+		b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+		b.is(`document.documentElement.scrollWidth <= innerWidth`, true)
+		b.is(`document.getElementById("by-store").offsetParent === null`, true)
+	}
+	b.quiet(at)
+
+	for _, f := range []*render.Findings{findings(), noFindings()} {
+		at = b.open(func(w io.Writer) error { return render.DiagnosticsHTML(w, f) })
+		b.is(`document.querySelectorAll(".findings > li").length`, len(f.Diagnostics))
+		b.is(`document.documentElement.scrollWidth <= innerWidth`, true)
+		b.is(`document.querySelectorAll("button, form").length`, 0)
+		b.quiet(at)
+	}
+}
+
 // TestHostilePagesInABrowser: no text becomes an element, an attribute or a
 // request in a real browser.
 func TestHostilePagesInABrowser(t *testing.T) {
@@ -375,6 +411,10 @@ func TestHostilePagesInABrowser(t *testing.T) {
 			at := b.open(write)
 			if bad := b.eval(foreign); bad != "" {
 				t.Errorf("%s, from %.40q on: %v", name, all[0], bad)
+			}
+			if name == "findings" { // nothing to do there
+				b.quiet(at)
+				continue
 			}
 			b.eval(`toggle.click(); search.value = "a"; search.dispatchEvent(new Event("input")); document.querySelectorAll(".tile").forEach((t) => t.click())`)
 			b.quiet(at)

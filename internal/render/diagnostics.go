@@ -32,7 +32,7 @@ func DiagnosticsText(w io.Writer, ds hcl.Diagnostics, files map[string]*hcl.File
 		if d.Subject != nil {
 			snippet(p, d, files[d.Subject.Filename])
 		}
-		p.paragraphs(2, Plain, d.Detail)
+		p.detail(2, d.Detail)
 	}
 	if len(ds) > 1 {
 		p.gap()

@@ -30,6 +30,7 @@ func driftLooks() []kindOfDrift {
 		{planner.DriftGrantAdded, "+", Danger, "Grant added", "grants added", "grant added"},
 		{planner.DriftGrantRemoved, "-", Caution, "Grant removed", "grants removed", "grant removed"},
 		{planner.DriftDocument, "~", Caution, "Document changed", "documents", "document"},
+		{planner.DriftNotSynced, "!", Caution, "Not synced", "not synced", ""},
 		{planner.DriftOrphan, "o", Info, "Orphan", "orphans", "orphan"},
 		{planner.DriftUnknown, "?", Caution, "Could not be told", "could not be told", ""},
 	}

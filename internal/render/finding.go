@@ -291,7 +291,7 @@ func dropped(c *planner.Change) []string {
 }
 
 func driftFinding(d *planner.Drift) ReportFinding {
-	rule, level, title := ruleDrift+string(d.Kind), LevelError, "Kind "+string(d.Kind)
+	rule, level, title := ruleDrift+strings.ReplaceAll(string(d.Kind), "_", "-"), LevelError, "Kind "+string(d.Kind)
 	for _, look := range driftLooks() {
 		if look.kind == d.Kind {
 			level, title = look.tone.level(), look.title

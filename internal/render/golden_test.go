@@ -123,7 +123,9 @@ func applySummary() render.ApplySummary {
 		Conflicts: []render.Outcome{{
 			Address: addr.Secret("checkout", "production", "jwt"), Action: planner.Update, Because: "version 7 was written since the plan was made",
 		}},
-		Interrupted: true, ValuesRead: 1,
+		Interrupted: true, ValuesRead: 1, Project: "payments-7c1f", At: noon,
+		Carried: []addr.Address{addr.Secret("checkout", "dev", "db")}, Behind: []addr.Address{addr.Secret("checkout", "dev", "db_url")},
+		Checks: []planner.CheckState{{Name: "slo", Message: "One is overdue."}},
 	}
 }
 

@@ -48,6 +48,7 @@ func hostileStrings() []string {
 		"%0A::error::x", "%s%d%!v(MISSING)%n", "${jndi:ldap://x}", "`rm -rf ~`", "'; rm -rf ~; '", `"]; x ["`, `\u001b[31m`, `\`,
 		"<script>alert(1)</script>", "javascript:alert(1)", "[link](javascript:x)", "@everyone", "=cmd|' /C calc'!A0", "+1", "-1",
 		"\x1b[0Ksection_start:1:x[collapsed=true]\r\x1b[0K", "travis_fold:start:x\r",
+		"--- a\n+++ b\n-```\n+" + forged + "\n</pre><script>x</script>\n@everyone", "x\n--- \n+++ \n\n\n~~~\n# h\n" + strings.Repeat(" ", 78) + forged,
 		strings.Repeat(" ", 200) + forged, "pad" + strings.Repeat(" ", 77) + forged,
 		// Beyond every limit; TestLongLines has the megabyte.
 		strings.Repeat("A", 68<<10), strings.Repeat("word ", 14<<10), strings.Repeat("\n"+forged, 60), strings.Repeat("\u202e", 2<<10), "",

@@ -14,6 +14,9 @@ import (
 type HTMLOptions struct {
 	// Digest is that of the saved plan, which apply can demand.
 	Digest string
+	// Rotation is when every secret is due, for the calendar of a plan; nil lists
+	// what the plan itself says is due.
+	Rotation *planner.RotationStatus
 }
 
 var (
@@ -68,14 +71,18 @@ type htmlPage struct {
 
 	Tiles     []htmlTile
 	Unchanged int
-	Dangers   []htmlDanger
-	Meta      []htmlFact
-	Rows      []htmlRow
-	Matrix    *htmlMatrix
-	Due       []htmlDue
-	NoteCount int
-	Notes     []htmlNotes
-	Findings  []htmlFinding
+	// NoUnchanged: nothing was compared.
+	NoUnchanged bool
+	Dangers     []htmlDanger
+	Meta        []htmlFact
+	Rows        []htmlRow
+	Matrix      *htmlMatrix
+	Due         []htmlDue
+	DueCount    int
+	DueLeft     string // what is said of those that are left out
+	NoteCount   int
+	Notes       []htmlNotes
+	Findings    []htmlFinding
 
 	Actions, Apps, Envs, Stores []string
 }
@@ -158,4 +165,5 @@ type htmlFinding struct {
 	Text        htmlText
 	Places      []string
 	Detail      []htmlText
+	Diff        []htmlLine
 }

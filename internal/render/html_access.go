@@ -171,6 +171,10 @@ func dueOf(plan *planner.Plan) []htmlDue {
 			add(n.Address, "waits", n.Text)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b htmlDue) int { return cmp.Or(strings.Compare(a.Date, b.Date), natural(a.Address, b.Address)) })
 	return out
+}
+
+// sortDue orders by the day.
+func sortDue(list []htmlDue) {
+	slices.SortStableFunc(list, func(a, b htmlDue) int { return cmp.Or(strings.Compare(a.Date, b.Date), natural(a.Address, b.Address)) })
 }

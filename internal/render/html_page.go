@@ -33,7 +33,7 @@ func planPage(plan *planner.Plan, o HTMLOptions) *htmlPage {
 	p.dangers(planDangers(plan))
 	p.planRows(plan.Changes)
 	p.Matrix = readersOf(plan.Changes)
-	p.Due = dueOf(plan)
+	p.calendar(withStatus(dueOf(plan), o.Rotation))
 	p.rest(plan.Notes, plan.Checks, plan.Diagnostics)
 	return p
 }
@@ -223,7 +223,10 @@ func (p *htmlPage) rest(notes []planner.Note, checks []planner.CheckState, ds []
 		p.Findings = append(p.Findings, f)
 	}
 	for _, d := range ds {
-		f := htmlFinding{Class: "danger", Word: "Error:", Text: sentenceOf(d.Summary), Detail: paragraphsOf(d.Detail)}
+		said, difference := cutDifference(d.Detail)
+		f := htmlFinding{
+			Class: "danger", Word: "Error:", Text: sentenceOf(d.Summary), Detail: paragraphsOf(said), Diff: differenceLines(difference),
+		}
 		if d.Severity == planner.SeverityWarning {
 			f.Class, f.Word = "caution", "Warning:"
 		}

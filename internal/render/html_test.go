@@ -42,6 +42,11 @@ func pages(h string) map[string]func(io.Writer) error {
 		name := fmt.Sprintf("closed=%v ", closed)
 		out[name+"plan"] = func(w io.Writer) error { return render.PlanHTML(w, plan, render.HTMLOptions{Digest: h}) }
 		out[name+"drift"] = func(w io.Writer) error { return render.DriftHTML(w, report, render.HTMLOptions{Digest: h}) }
+		status := fillNew[planner.RotationStatus](f)
+		out[name+"rotation"] = func(w io.Writer) error { return render.RotationHTML(w, status, render.HTMLOptions{}) }
+		out[name+"calendar"] = func(w io.Writer) error { return render.PlanHTML(w, plan, render.HTMLOptions{Rotation: status}) }
+		found := &render.Findings{Command: "validate", Project: h, At: noon, Diagnostics: hostileDiagnostics(h)}
+		out[name+"findings"] = func(w io.Writer) error { return render.DiagnosticsHTML(w, found) }
 	}
 	return out
 }
@@ -77,7 +82,7 @@ var pageElements = map[string]string{
 	"html": "lang", "head": "", "meta": "charset http-equiv content name", "title": "", "style": "", "body": "", "a": "class href",
 	"header": "", "p": "class id hidden", "h1": "", "h2": "id tabindex", "main": "", "section": "class aria-label aria-labelledby", "ul": "class", "li": "class",
 	"button": "type class data-filter aria-pressed id", "b": "", "span": "class", "div": "class tabindex role aria-labelledby", "code": "class",
-	"dl": "class", "dt": "", "dd": "", "form": "class role aria-label", "label": "class",
+	"dl": "class", "dt": "", "dd": "", "form": "class role aria-label", "label": "class hidden",
 	"input": "type id autocomplete spellcheck placeholder", "select": "id", "option": "value", "output": "id aria-live",
 	"details": "class data-action data-app data-env data-store", "summary": "", "table": "class", "thead": "", "tbody": "", "tr": "class",
 	"th": "scope", "td": "class", "pre": "class tabindex role aria-label", "kbd": "", "footer": "", "script": "",
@@ -220,16 +225,76 @@ func words(n *html.Node) string {
 // mixedPages are a plan and a report with something of each of many texts.
 func mixedPages(texts []string) map[string]func(io.Writer) error {
 	plan, report := fillNew[planner.Plan](filler{}), fillNew[planner.DriftReport](filler{})
+	status, found := fillNew[planner.RotationStatus](filler{}), &render.Findings{Command: "validate"}
 	for i, h := range texts {
 		f := filler{text: h, closed: i%2 == 0}
 		p, r := fillNew[planner.Plan](f), fillNew[planner.DriftReport](f)
 		plan.Changes, plan.Notes = append(plan.Changes, p.Changes...), append(plan.Notes, p.Notes...)
 		plan.Checks, plan.Diagnostics = append(plan.Checks, p.Checks...), append(plan.Diagnostics, p.Diagnostics...)
 		report.Drift = append(report.Drift, r.Drift...)
-		plan.Project, report.Project = h, h
+		status.Secrets = append(status.Secrets, fillNew[planner.RotationStatus](f).Secrets...)
+		found.Diagnostics = append(found.Diagnostics, hostileDiagnostics(h)...)
+		plan.Project, report.Project, status.Project, found.Project = h, h, h, h
 	}
 	return map[string]func(io.Writer) error{
-		"plan":  planHTML(plan),
-		"drift": func(w io.Writer) error { return render.DriftHTML(w, report, render.HTMLOptions{}) },
+		"plan":     planHTML(plan),
+		"drift":    func(w io.Writer) error { return render.DriftHTML(w, report, render.HTMLOptions{}) },
+		"calendar": func(w io.Writer) error { return render.PlanHTML(w, plan, render.HTMLOptions{Rotation: status}) },
+		"rotation": func(w io.Writer) error { return render.RotationHTML(w, status, render.HTMLOptions{}) },
+		"findings": func(w io.Writer) error { return render.DiagnosticsHTML(w, found) },
+	}
+}
+
+// TestOtherPagesShowAll: every secret of a status is a row, with its clock in the
+// calendar where it has one; every diagnostic is there with its difference.
+func TestOtherPagesShowAll(t *testing.T) {
+	parse := func(write func(io.Writer) error) *html.Node {
+		var out bytes.Buffer
+		if err := write(&out); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := html.Parse(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	has := func(doc *html.Node, element, class string, texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			if !slices.ContainsFunc(elements(doc, element, class), func(n *html.Node) bool { return strings.Contains(words(n), text) }) {
+				t.Errorf("no %s.%s says %q", element, class, text)
+			}
+		}
+	}
+	status := parse(func(w io.Writer) error { return render.RotationHTML(w, rotations(), render.HTMLOptions{}) })
+	if rows := elements(status, "details", "row"); len(rows) != len(rotations().Secrets) {
+		t.Errorf("%d rows for %d secrets", len(rows), len(rotations().Secrets))
+	}
+	for _, r := range rotations().Secrets {
+		has(status, "details", "row", r.Address.String())
+	}
+	has(status, "table", "due", `2026-11-05 15 days agoapp.checkout.secret.db["production"]overdue`, `2026-12-19app.checkout.secret.jwt["production"]scheduledevery 30d`)
+	if due := elements(status, "tr", "overdue"); len(due) != 2 {
+		t.Errorf("%d are overdue in the calendar", len(due))
+	}
+	has(status, "button", "tile", "2 overdue", "1 never")
+
+	plan := parse(func(w io.Writer) error {
+		return render.PlanHTML(w, review(), render.HTMLOptions{Rotation: rotations()})
+	})
+	has(plan, "table", "due", `app.checkout.secret.jwt["production"]rotates now`, `2026-11-24app.checkout.secret.stripe["production"]due soon`)
+	if n := strings.Count(words(plan), `app.checkout.secret.jwt["production"]scheduled`); n > 0 {
+		t.Error("what the plan rotates is in the calendar twice")
+	}
+	big := parse(func(w io.Writer) error { return render.RotationHTML(w, twoThousandRotations(), render.HTMLOptions{}) })
+	has(big, "p", "about", "later ones left out")
+
+	found := parse(func(w io.Writer) error { return render.DiagnosticsHTML(w, findings()) })
+	has(found, "ul", "findings", "Another provider vault than the trusted copy has", "No environment uses rotation.monthly")
+	has(found, "pre", "diff", `-  address = "https://vault.example:8200"`)
+	has(found, "span", "tile", "3 errors", "1 warning")
+	if rows := append(elements(found, "button", "tile"), elements(found, "a", "skip")...); len(rows) > 0 {
+		t.Error("the page has what leads nowhere")
 	}
 }

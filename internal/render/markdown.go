@@ -18,6 +18,10 @@ type MarkdownOptions struct {
 	Limit int
 	// Digest is that of the saved plan, which apply can demand.
 	Digest string
+	// Undated leaves out what differs from run to run though nothing worth telling
+	// does: the time, the serial of the state, and how much is unchanged where
+	// nothing else is planned, or beside drift.
+	Undated bool
 	// HowToSee says where everything is, for a document that is cut; commands
 	// stand in backquotes. "" names the command that lists all.
 	HowToSee string
@@ -45,7 +49,7 @@ func PlanMarkdown(w io.Writer, plan *planner.Plan, o MarkdownOptions) error {
 	head, rest, _ := strings.Cut(planLastLine(plan), ". ")
 	d.line("### Coffer plan: " + prose(strings.TrimPrefix(head, "Plan: "), mdCode))
 	d.gap()
-	d.line(prose(rest, mdCode) + " " + d.origin(plan.Project, plan.Serial, plan.CreatedAt))
+	d.line(d.told(rest, len(plan.Changes) > 0) + d.origin(plan.Project, plan.Serial, plan.CreatedAt))
 	d.planDigest(o.Digest)
 	d.planNotice(plan)
 	d.first(planDangers(plan), len(plan.Changes) > 0)
@@ -70,7 +74,7 @@ func DriftMarkdown(w io.Writer, report *planner.DriftReport, o MarkdownOptions) 
 	head, rest, _ := strings.Cut(last, ". ")
 	d.line("### Coffer drift: " + prose(strings.TrimPrefix(head, "Drift: "), mdCode))
 	d.gap()
-	d.line(prose(rest, mdCode) + " " + d.origin(report.Project, report.Serial, report.CreatedAt))
+	d.line(d.told(rest, false) + d.origin(report.Project, report.Serial, report.CreatedAt))
 	d.first(driftDangers(report), false)
 	d.diagnostics(report.Diagnostics, "Error", "error", "errors")
 	for _, g := range driftGroups(report.Drift) {
@@ -159,7 +163,7 @@ func (d *comment) diagnostics(list []planner.Diagnostic, word, one, many string)
 				b.WriteString(mdSub + strings.Join(place, ", ") + "\n")
 			}
 		}
-		b.WriteString(mdParagraphs(mdSub, group[0].Detail))
+		b.WriteString(mdDetailText(group[0].Detail))
 		rows = append(rows, mdRow{text: b.String()})
 	}
 	if len(rows) > 0 {

@@ -12,6 +12,7 @@ import (
 type comment struct {
 	limit  int
 	how    string // where everything is
+	dated  bool   // the time and the serial are told
 	head   strings.Builder
 	folded []mdSection
 }
@@ -37,7 +38,7 @@ func newComment(project, kind, how string, o MarkdownOptions) *comment {
 	if o.HowToSee != "" {
 		how = o.HowToSee
 	}
-	d := &comment{limit: o.Limit, how: how}
+	d := &comment{limit: o.Limit, how: how, dated: !o.Undated}
 	d.line(Marker(project, name))
 	return d
 }
@@ -46,9 +47,22 @@ func newComment(project, kind, how string, o MarkdownOptions) *comment {
 func (d *comment) line(s string) { d.head.WriteString(s + "\n") }
 func (d *comment) gap()          { d.head.WriteByte('\n') }
 
+// told is the rest of the last line, which counts what is unchanged; always says
+// that it is told in any case.
+func (d *comment) told(rest string, always bool) string {
+	if !d.dated && !always {
+		return ""
+	}
+	return prose(rest, mdCode) + " "
+}
+
 // origin says what the document was made from.
 func (d *comment) origin(project string, serial uint64, at time.Time) string {
-	s := "Project " + mdCode(clip(Sanitize(project), maxHeadColumns)) + fmt.Sprintf(", state serial %d", serial)
+	s := "Project " + mdCode(clip(Sanitize(project), maxHeadColumns))
+	if !d.dated {
+		return s + "."
+	}
+	s += fmt.Sprintf(", state serial %d", serial)
 	if made := when(at); made != "" {
 		s += ", made " + made
 	}

@@ -10,12 +10,14 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/text"
 
 	"github.com/cofferhq/coffer/internal/render"
+	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/planner"
 )
 
@@ -40,7 +42,25 @@ func TestGoldenComments(t *testing.T) {
 		"drift.md":           func(w io.Writer) error { return render.DriftMarkdown(w, driftReport(), render.MarkdownOptions{}) },
 		"drift-objects.md":   func(w io.Writer) error { return render.DriftMarkdown(w, objectDrift(), render.MarkdownOptions{}) },
 		"drift-nothing.md":   func(w io.Writer) error { return render.DriftMarkdown(w, emptyDrift(), render.MarkdownOptions{}) },
-		"plan-review.html":   planHTML(review()),
+		"rotation.md":        func(w io.Writer) error { return render.RotationMarkdown(w, rotations(), render.MarkdownOptions{}) },
+		"rotation-calm.md": func(w io.Writer) error {
+			return render.RotationMarkdown(w, calmRotations(), render.MarkdownOptions{Undated: true})
+		},
+		"rotation.html":       func(w io.Writer) error { return render.RotationHTML(w, rotations(), render.HTMLOptions{}) },
+		"validate.md":         func(w io.Writer) error { return render.DiagnosticsMarkdown(w, findings(), render.MarkdownOptions{}) },
+		"validate-valid.md":   func(w io.Writer) error { return render.DiagnosticsMarkdown(w, noFindings(), render.MarkdownOptions{}) },
+		"validate.html":       func(w io.Writer) error { return render.DiagnosticsHTML(w, findings()) },
+		"validate-valid.html": func(w io.Writer) error { return render.DiagnosticsHTML(w, noFindings()) },
+		"validate-pin.txt": func(w io.Writer) error {
+			return render.DiagnosticsText(w, findings().Diagnostics[3:], nil, render.Style{Width: 80})
+		},
+		"apply.md": func(w io.Writer) error {
+			return render.ApplyMarkdown(w, applySummary(), render.MarkdownOptions{Digest: "sha256:5f0c"})
+		},
+		"plan-review.html": planHTML(review()),
+		"plan-calendar.html": func(w io.Writer) error {
+			return render.PlanHTML(w, threeChanges(), render.HTMLOptions{Rotation: rotations()})
+		},
 		"drift-objects.html": func(w io.Writer) error { return render.DriftHTML(w, objectDrift(), render.HTMLOptions{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +71,30 @@ func TestGoldenComments(t *testing.T) {
 			golden(t, name, ownParts.ReplaceAll(out.Bytes(), []byte("$1…$2")))
 		})
 	}
+}
+
+// findings are those of diagnostics, and a difference from a trusted copy.
+func findings() *render.Findings {
+	ds, _ := diagnostics()
+	ds = append(ds, &hcl.Diagnostic{
+		Severity: hcl.DiagError, Summary: "Another provider vault than the trusted copy has",
+		Subject: &hcl.Range{Filename: "coffer.hcl", Start: hcl.Pos{Line: 8, Column: 3, Byte: -1}, End: hcl.Pos{Line: 8, Column: 3, Byte: -1}},
+		Detail: "provider vault is not the one at coffer.hcl:7 of the trusted copy: address differs. It decides where credentials and values go, so nothing is planned against it.\n\n" +
+			"--- trusted copy, coffer.hcl:7\n+++ here, coffer.hcl:7\n provider \"vault\" {\n-  address = \"https://vault.example:8200\"\n" +
+			"+  address = \"https://a-host-with-a-name-that-is-longer-than-what-fits-into-the-line-of-a-terminal.example:8200\"\n   mount = \"secret\"\n }",
+	})
+	return &render.Findings{Command: "validate", Project: "payments-7c1f", At: noon, Secrets: 12, Environments: 3, Diagnostics: ds}
+}
+
+func noFindings() *render.Findings {
+	return &render.Findings{Command: "validate", Project: "payments-7c1f", At: noon, Secrets: 12, Environments: 1}
+}
+
+// calmRotations are those of rotations that need nothing.
+func calmRotations() *planner.RotationStatus {
+	status := rotations()
+	status.Secrets, status.Overdue, status.DueSoon = status.Secrets[3:], 0, 0
+	return status
 }
 
 // ownParts are the style and the script of a page, which are the same in every
@@ -71,6 +115,9 @@ func comments(h string) map[string]func(io.Writer) error {
 		out[name+"plan"] = planMarkdown(plan, o)
 		out[name+"drift"] = func(w io.Writer) error { return render.DriftMarkdown(w, report, o) }
 		out[name+"many"] = planMarkdown(manyHostile(plan), o)
+		rotation, apply := fillNew[planner.RotationStatus](f), *fillNew[render.ApplySummary](f)
+		out[name+"rotation"] = func(w io.Writer) error { return render.RotationMarkdown(w, rotation, o) }
+		out[name+"apply"] = func(w io.Writer) error { return render.ApplyMarkdown(w, apply, o) }
 		out[name+"whole"] = planMarkdown(plan, render.MarkdownOptions{})
 		grants, moved := *plan, *plan
 		grants.Changes = []planner.Change{plan.Changes[0]}
@@ -78,6 +125,8 @@ func comments(h string) map[string]func(io.Writer) error {
 		moved.Changes = []planner.Change{plan.Changes[0]}
 		moved.Changes[0].Action, moved.Changes[0].Reason, moved.Changes[0].Location.Kind = planner.Update, planner.ReasonSourceChanged, "recipients"
 		out[name+"grant"] = planMarkdown(&grants, o)
+		found := &render.Findings{Command: "validate", Project: h, At: noon, Diagnostics: hostileDiagnostics(h)}
+		out[name+"findings"] = func(w io.Writer) error { return render.DiagnosticsMarkdown(w, found, o) }
 		out[name+"update"] = planMarkdown(&moved, o)
 	}
 	return out
@@ -108,7 +157,7 @@ func TestHostileComments(t *testing.T) {
 var (
 	oursInHTML = regexp.MustCompile(`^(<!-- coffer:[A-Za-z0-9_.%~-]*:[A-Za-z0-9_.%~-]* -->|<details>|</details>|<summary>([^<>@]|<code>[^<>]*</code>)*</summary>)$`)
 	// proseWord is written down apart from the code that it tests.
-	proseWord = regexp.MustCompile(`^(\(?[\p{L}][\p{L}'-]*[)]?[.,;:!?]*|\(?[0-9]{1,6}\)?[.,;:]?|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{2}:[0-9]{2}|→|[.,;:)(]+)$`)
+	proseWord = regexp.MustCompile(`^(\(?[\p{L}][\p{L}'-]*[)]?[.,;:!?]*|\(?[0-9]{1,6}\)?[.,;:]?|[0-9]{4}-[0-9]{2}-[0-9]{2},?|[0-9]{2}:[0-9]{2}|→|[.,;:)(]+)$`)
 	commit    = regexp.MustCompile(`^[0-9a-f]{7,}$`)
 )
 
@@ -307,22 +356,90 @@ func bigPlan() *planner.Plan {
 	return newPlan(100, changes...)
 }
 
-func BenchmarkTwoThousand(b *testing.B) {
-	conflicts := bigPlan()
+// twoThousandRotations are the clocks of 2,000 secrets in 40 apps.
+func twoThousandRotations() *planner.RotationStatus {
+	status := rotations()
+	few := status.Secrets
+	status.Secrets, status.Overdue, status.DueSoon = nil, 0, 0
+	for i := range 2000 {
+		r := few[i%len(few)]
+		r.Address = addr.Secret(fmt.Sprintf("team-%02d", i/50), []string{"dev", "production"}[i%2], fmt.Sprintf("key_%d", i))
+		status.Secrets = append(status.Secrets, r)
+		status.Overdue += map[planner.RotationState]int{planner.RotationOverdue: 1}[r.State]
+		status.DueSoon += map[planner.RotationState]int{planner.RotationDueSoon: 1}[r.State]
+	}
+	return status
+}
+
+// large are the documents of 2,000 things, of every kind and in every format.
+func large() map[string]func(io.Writer) error {
+	conflicts, apps, plan, status := bigPlan(), bigPlan(), bigPlan(), twoThousandRotations()
 	for i := range conflicts.Changes {
 		conflicts.Changes[i].Action, conflicts.Changes[i].Reason = planner.Conflict, planner.ReasonChangedOutside
 	}
-	apps := bigPlan()
 	for i := range apps.Changes {
 		apps.Changes[i].Address.App, apps.Changes[i].Action = fmt.Sprintf("app-%d", i), planner.Delete
 	}
-	for name, write := range map[string]func(io.Writer) error{
-		"markdown-apps":      planMarkdown(apps, render.MarkdownOptions{Limit: githubLimit}),
-		"markdown":           planMarkdown(bigPlan(), render.MarkdownOptions{Limit: githubLimit}),
-		"markdown-conflicts": planMarkdown(conflicts, render.MarkdownOptions{Limit: githubLimit}),
-		"html":               planHTML(bigPlan()),
-		"html-conflicts":     planHTML(conflicts),
+	drift, apply, found := driftReport(), render.ApplySummary{}, &render.Findings{Command: "validate"}
+	drift.Drift = nil
+	for i := range plan.Changes {
+		c := &plan.Changes[i]
+		drift.Drift = append(drift.Drift, planner.Drift{Address: c.Address, Location: c.Location, Kind: planner.DriftChanged, Detail: c.Detail, VersionRecorded: "3", VersionLive: "4", Range: c.Range})
+		apply.Failed = append(apply.Failed, render.Outcome{Address: c.Address, Action: c.Action, Err: c.Detail, Next: "look"})
+		found.Diagnostics = append(found.Diagnostics, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: fmt.Sprintf("problem %d", i), Detail: c.Detail})
+	}
+	limit := render.MarkdownOptions{Limit: githubLimit}
+	out := map[string]func(io.Writer) error{
+		"plan-apps markdown": planMarkdown(apps, limit), "plan-conflicts markdown": planMarkdown(conflicts, limit), "plan-conflicts html": planHTML(conflicts),
+		"plan text": func(w io.Writer) error { return render.PlanText(w, plan, render.Style{}) }, "plan json": func(w io.Writer) error { return render.PlanJSON(w, plan) },
+		"plan markdown": planMarkdown(plan, limit), "plan html": planHTML(plan),
+		"plan-calendar html": func(w io.Writer) error { return render.PlanHTML(w, plan, render.HTMLOptions{Rotation: status}) },
+		"drift text":         func(w io.Writer) error { return render.DriftText(w, drift, render.Style{}) }, "drift json": func(w io.Writer) error { return render.DriftJSON(w, drift) },
+		"drift markdown": func(w io.Writer) error { return render.DriftMarkdown(w, drift, limit) }, "drift html": func(w io.Writer) error { return render.DriftHTML(w, drift, render.HTMLOptions{}) },
+		"rotation text":       func(w io.Writer) error { return render.RotationText(w, status, render.Style{}) },
+		"rotation json":       func(w io.Writer) error { return render.RotationJSON(w, status) },
+		"rotation markdown":   func(w io.Writer) error { return render.RotationMarkdown(w, status, limit) },
+		"rotation html":       func(w io.Writer) error { return render.RotationHTML(w, status, render.HTMLOptions{}) },
+		"rotation prometheus": func(w io.Writer) error { return render.RotationPrometheus(w, status) },
+		"validate text":       func(w io.Writer) error { return render.DiagnosticsText(w, found.Diagnostics, nil, render.Style{}) },
+		"validate json":       func(w io.Writer) error { return render.DiagnosticsJSON(w, found.Diagnostics) },
+		"validate markdown":   func(w io.Writer) error { return render.DiagnosticsMarkdown(w, found, limit) },
+		"validate html":       func(w io.Writer) error { return render.DiagnosticsHTML(w, found) },
+		"apply text":          func(w io.Writer) error { return render.ApplyText(w, apply, render.Style{}) },
+		"apply json":          func(w io.Writer) error { return render.ApplyJSON(w, apply) },
+		"apply markdown":      func(w io.Writer) error { return render.ApplyMarkdown(w, apply, limit) },
+	}
+	for name, rep := range map[string]*render.Report{
+		"plan": render.ReportOfPlan(conflicts), "drift": render.ReportOfDrift(drift), "rotation": render.ReportOfRotation(status),
+		"validate": render.ReportOfDiagnostics("validate", noon, found.Diagnostics), "apply": render.ReportOfApply(apply),
 	} {
+		for format, write := range reportWriters() {
+			format, _, _ = strings.Cut(format, ".")
+			out[name+" "+format] = func(w io.Writer) error { return write(w, rep, inProd) }
+		}
+	}
+	return out
+}
+
+// TestLargeDocuments: whatever 2,000 things are, a comment is within the limit of
+// GitHub, is Markdown of ours, and says what is not there.
+func TestLargeDocuments(t *testing.T) {
+	for name, write := range large() {
+		var out bytes.Buffer
+		if err := write(&out); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.HasSuffix(name, " markdown") {
+			continue
+		}
+		if err := plainMarkdown(out.Bytes()); err != nil || out.Len() > githubLimit || !strings.Contains(out.String(), "**Not shown here:** ") {
+			t.Errorf("%s: %d bytes, %v", name, out.Len(), err)
+		}
+	}
+}
+
+func BenchmarkTwoThousand(b *testing.B) {
+	for name, write := range large() {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if err := write(io.Discard); err != nil {

@@ -119,7 +119,7 @@ func planDiagnostics(p *page, list []planner.Diagnostic) {
 			severity(p, d.Severity, d.Summary)
 			diagnosticPlace(p, d)
 		}
-		p.paragraphs(2, Plain, d.Detail)
+		p.detail(2, d.Detail)
 	}
 }
 

@@ -71,6 +71,7 @@ func reports() map[string]*render.Report {
 		"drift":        render.ReportOfDrift(allDrift()),
 		"drift-text":   render.ReportOfDrift(objectDrift()),
 		"validate":     render.ReportOfDiagnostics("validate", noon, diags),
+		"apply":        render.ReportOfApply(applySummary()),
 		"empty":        render.ReportOfPlan(&planner.Plan{}),
 	}
 }

@@ -44,8 +44,8 @@ func written(t *testing.T, write reportWriter, rep *render.Report, o render.Repo
 
 func TestReportGolden(t *testing.T) {
 	for ending, write := range reportWriters() {
-		for _, name := range []string{"plan", "drift", "validate", "plan-apps"} {
-			if name == "plan-apps" && ending != "github.txt" {
+		for _, name := range []string{"plan", "drift", "validate", "plan-apps", "apply"} {
+			if name == "plan-apps" && ending != "github.txt" || name == "apply" && ending != "junit.xml" {
 				continue
 			}
 			t.Run(name+"."+ending, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestHostileReports(t *testing.T) {
 		closed, open := filler{text: h, closed: true}, filler{text: h}
 		all := []*render.Report{
 			render.ReportOfPlan(fillNew[planner.Plan](closed)), render.ReportOfRotation(fillNew[planner.RotationStatus](closed)),
-			render.ReportOfDiagnostics("validate", noon, hostileDiagnostics(h)),
+			render.ReportOfDiagnostics("validate", noon, hostileDiagnostics(h)), render.ReportOfApply(*fillNew[render.ApplySummary](closed)),
 		}
 		if len(h) <= 4<<10 { // longer ones are slow, and nothing new
 			all = append(all, render.ReportOfDrift(fillNew[planner.DriftReport](open)))

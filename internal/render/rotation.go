@@ -74,8 +74,7 @@ func RotationText(w io.Writer, status *planner.RotationStatus, s Style) error {
 	}
 	planDiagnostics(p, status.Diagnostics)
 	p.gap()
-	p.line(0, toned(Strong, fmt.Sprintf("Rotation: %d overdue, %d due soon, %s.",
-		status.Overdue, status.DueSoon, plural(len(status.Secrets), "secret", "secrets"))))
+	p.line(0, toned(Strong, rotationLastLine(status)))
 	return p.end()
 }
 

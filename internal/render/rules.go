@@ -29,6 +29,8 @@ const (
 	RuleRotationOverdue = "rotation-overdue"
 	RuleCheckFailed     = "check-failed"
 	RuleWarning         = "warning"
+	RuleApplyFailed     = "apply-failed"
+	RuleApplySkipped    = "apply-skipped"
 
 	// ruleDrift is before the kind of a drift, grants excepted.
 	ruleDrift = "drift-"
@@ -40,6 +42,8 @@ func rules() []Rule {
 	return []Rule{
 		{RuleError, "Error", "Nothing can be applied while this stands.", "Mend the configuration at this place and plan again.", LevelError},
 		{RuleConflict, "Conflict", "What is live is not what was recorded, so nothing is written here until a person decides.", look, LevelError},
+		{RuleApplyFailed, "ApplyFailed", "A change of the plan could not be made.", "Do what the message says and run coffer apply again: it goes on from there.", LevelError},
+		{RuleApplySkipped, "ApplySkipped", "A change of the plan was not tried, since another one that it needs was not made.", "Mend that one and run coffer apply again.", LevelError},
 		{"drift-changed", "ChangedOutside", "Somebody wrote another version.", look, LevelError},
 		{"drift-missing", "Missing", "The secret is gone from its store.", "Find out who deleted it. coffer restore brings it back where the store keeps it; the next apply makes it anew where that is allowed.", LevelError},
 		{RuleUndeclaredGrant, "UndeclaredGrant", "Something that nobody declared can read managed secrets.", "Declare it in the configuration, or take it away from the store.", LevelError},
@@ -51,6 +55,7 @@ func rules() []Rule {
 		{RuleNewValue, "NewValue", "The old value is gone or cannot be kept, and another is made.", "Check that whoever uses the old value can take the new one.", LevelWarning},
 		{"drift-superseded", "Superseded", "The store shows an older version than the recorded one.", look, LevelWarning},
 		{"drift-document", "DocumentChanged", "Somebody changed a text that was declared, such as a policy.", "Take the change over into the configuration, or let the next apply write the declared text again.", LevelWarning},
+		{"drift-not-synced", "NotSynced", "A controller of the cluster could not use what an apply gave it, or has not looked at it yet.", "Do what the controller's message says. kubectl describe shows the whole of it.", LevelWarning},
 		{RuleGrantRemoved, "GrantRemoved", "Somebody took a reader's access away.", "Remove the reader from the configuration, or let the next apply give the access again.", LevelWarning},
 		{"drift-metadata", "MetadataChanged", "Labels, description or our mark were changed.", "Let the next apply write them again; coffer accept makes a secret ours again.", LevelWarning},
 		{RuleRotationOverdue, "RotationOverdue", "A rotation is due and waits.", "Run coffer apply in the window of the rotation, or coffer rotate; write a value that a person supplies with coffer secret set.", LevelWarning},

@@ -90,6 +90,10 @@ func changeReason(c *planner.Change) string {
 	switch {
 	case c.Location.Kind == kindRecipients && c.Before != "" && c.Before != c.After:
 		return "recipients changed"
+	case c.Location.Kind == planner.KindRollout && c.Reason == planner.ReasonSourceChanged:
+		return "its secrets change"
+	case c.Reason == planner.ReasonReencrypted && c.Action == planner.Update:
+		return "sealed to another key" // one that nobody reads
 	}
 	return reasonText(c.Reason)
 }
@@ -149,6 +153,19 @@ func kindText(n int, kind string) string {
 		return plural(n, "recipients list", "recipients lists")
 	case kindBinding:
 		return plural(n, "grant", "grants")
+	case planner.KindRollout:
+		return plural(n, "restart", "restarts")
+	case addr.KindKubernetesSecret, addr.KindSealedSecret, addr.KindExternalSecret:
+		word := strings.ReplaceAll(kind, "_", " ")
+		return plural(n, word, word+"s")
+	case "externalsecret": // what a cluster has of one
+		return plural(n, "external secret", "external secrets")
+	case "secretstore", "clustersecretstore":
+		return plural(n, "secret store", "secret stores")
+	case "serviceaccount":
+		return plural(n, "service account", "service accounts")
+	case "rolebinding":
+		return plural(n, "role binding", "role bindings")
 	case addr.KindPolicyDocument:
 		return plural(n, "policy document", "policy documents")
 	case addr.KindRole, addr.KindMount:

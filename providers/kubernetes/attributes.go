@@ -37,7 +37,9 @@ func (m *metadata) attributes() providers.Attributes {
 			Project: m.Labels[labelProject], Address: m.Annotations[keyAddress], Protected: m.Annotations[keyProtected] == "true",
 		},
 		Description: m.Annotations[keyDescription],
+		Form:        formOf(m.Annotations),
 	}
+	a.Form.Immutable = m.immutable()
 	for _, name := range m.labelNames() {
 		if v, ok := m.Labels[name]; ok {
 			if a.Labels == nil {
@@ -60,6 +62,9 @@ func (m *metadata) labelNames() []string {
 type change struct {
 	Labels      map[string]*string `json:"labels,omitempty"`
 	Annotations map[string]*string `json:"annotations,omitempty"`
+
+	typ       string // "" where it stays
+	immutable bool   // it is to become that
 }
 
 // changeTo returns the change that makes the attributes of m those of a, or says
@@ -69,19 +74,29 @@ func (m *metadata) changeTo(a providers.Attributes) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	had := map[string]string{}
+	typ, immutable, err := m.reform(a)
+	if err != nil {
+		return change{}, err
+	}
+	had, mine := m.ofConfiguration()
+	return change{Labels: difference(had, labels), Annotations: difference(mine, annotations), typ: typ, immutable: immutable}, nil
+}
+
+// ofConfiguration returns the labels and annotations by which m has its attributes.
+func (m *metadata) ofConfiguration() (labels, annotations map[string]string) {
+	labels, annotations = map[string]string{}, map[string]string{}
 	for _, name := range append(m.labelNames(), labelProject) {
 		if v, ok := m.Labels[name]; ok {
-			had[name] = v
+			labels[name] = v
 		}
 	}
-	mine := map[string]string{}
-	for _, key := range []string{keyAddress, keyProtected, keyDescription, keyLabels} {
+	own := []string{keyAddress, keyProtected, keyDescription, keyLabels, keyType, keyImmutable, keyAnnotations}
+	for _, key := range append(own, listedAnnotations(m.Annotations[keyAnnotations])...) {
 		if v, ok := m.Annotations[key]; ok {
-			mine[key] = v
+			annotations[key] = v
 		}
 	}
-	return change{Labels: difference(had, labels), Annotations: difference(mine, annotations)}, nil
+	return labels, annotations
 }
 
 // difference returns what makes had into want.
@@ -132,5 +147,5 @@ func written(a providers.Attributes) (labels, annotations map[string]string, err
 	case len(a.Description) > longestDescription || !utf8.ValidString(a.Description):
 		return nil, nil, providers.Errorf(providers.Invalid, "the description is not UTF-8, or longer than %d bytes", longestDescription)
 	}
-	return labels, annotations, nil
+	return labels, annotations, annotate(annotations, a.Form)
 }

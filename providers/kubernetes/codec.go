@@ -13,8 +13,9 @@ import (
 // changes.
 const keyValue = "value"
 
-// dataOf returns the data of a Secret that holds v. It is plaintext.
-func dataOf(v secret.Value) (map[string][]byte, error) {
+// Data returns the data of a Secret that holds v. It is plaintext. Errors are
+// [providers.Invalid].
+func Data(v secret.Value) (map[string][]byte, error) {
 	data := map[string][]byte{}
 	take := func(key string, v secret.Value) error {
 		return v.Expose(func(plain []byte) error {
@@ -37,8 +38,8 @@ func dataOf(v secret.Value) (map[string][]byte, error) {
 	return data, nil
 }
 
-// valueOf is the reverse of dataOf, for what others wrote too.
-func valueOf(data map[string][]byte) secret.Value {
+// Value is the reverse of [Data], for what others wrote too.
+func Value(data map[string][]byte) secret.Value {
 	if plain, ok := data[keyValue]; ok && len(data) == 1 {
 		return secret.New(plain)
 	}
@@ -49,8 +50,8 @@ func valueOf(data map[string][]byte) secret.Value {
 	return secret.Object(fields)
 }
 
-// fieldsOf returns the names of the fields that valueOf gives.
-func fieldsOf(keys []string) []string {
+// Fields returns the names of the fields that [Value] gives.
+func Fields(keys []string) []string {
 	if len(keys) == 1 && keys[0] == keyValue {
 		return []string{""}
 	}

@@ -45,13 +45,20 @@ func (d *Driver) Conditions(ctx context.Context, refs []providers.ObjectRef, sea
 	var failed error
 	look := func(k objectKind, kind, path, at, ready string) {
 		l, err := d.getObject(ctx, k, at)
+		var c providers.Condition
+		if l != nil {
+			c = l.condition(kind, path, ready)
+		}
+		if l != nil && kind == delivery.KindExternalSecret && !c.OK && c.Reason != notSeen {
+			c.Text += d.storeTrouble(ctx, l)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
 		case err != nil:
 			failed = err
 		case l != nil:
-			out = append(out, l.condition(kind, path, ready))
+			out = append(out, c)
 		}
 	}
 	jobs := map[string]func(){}
@@ -74,9 +81,50 @@ func (d *Driver) Conditions(ctx context.Context, refs []providers.ObjectRef, sea
 	return out, failed
 }
 
+// notSeen is the reason of what no controller has looked at.
+const notSeen = "NotSeen"
+
+// storeTrouble says what is wrong with the store of an external secret that is not
+// synced, since its own condition does not; "" where nothing can be told.
+func (d *Driver) storeTrouble(ctx context.Context, l *live) string {
+	var of struct {
+		Metadata struct {
+			Namespace string `json:"namespace"`
+		} `json:"metadata"`
+		Spec struct {
+			Store struct {
+				Kind string `json:"kind"`
+				Name string `json:"name"`
+			} `json:"secretStoreRef"`
+		} `json:"spec"`
+	}
+	if !l.into(&of) || !isSubdomain(of.Spec.Store.Name) {
+		return ""
+	}
+	kind, path := delivery.KindSecretStore, of.Metadata.Namespace+"/"+of.Spec.Store.Name
+	if of.Spec.Store.Kind == "ClusterSecretStore" {
+		kind, path = delivery.KindClusterSecretStore, of.Spec.Store.Name
+	}
+	k, lacks, err := d.kindOf(ctx, kind)
+	if err != nil || lacks != "" {
+		return ""
+	}
+	store, err := d.getObject(ctx, k, path)
+	switch {
+	case err != nil:
+		return ""
+	case store == nil:
+		return "; there is no " + k.resource.kind + " " + path
+	}
+	if c := store.condition(kind, path, "Ready"); !c.OK {
+		return "; the " + k.resource.kind + " " + path + " is not ready: " + c.Text
+	}
+	return ""
+}
+
 // condition reads one, of the type that says whether all is well.
 func (l *live) condition(kind, path, ready string) providers.Condition {
-	c := providers.Condition{Kind: kind, Path: path, Reason: "NotSeen", Text: "no controller has looked at it"}
+	c := providers.Condition{Kind: kind, Path: path, Reason: notSeen, Text: "no controller has looked at it"}
 	var of controlled
 	if !l.into(&of) {
 		return c

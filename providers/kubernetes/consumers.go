@@ -79,10 +79,16 @@ type podTemplate struct {
 	Spec podSpec `json:"spec"`
 }
 
-// Consumers implements [providers.Roller].
-func (d *Driver) Consumers(ctx context.Context, paths []string) (map[string][]providers.Workload, error) {
+// consumers are the kinds that use Secrets, by the word for them.
+func consumers() map[string]resource {
 	kinds := workloads()
 	kinds["cronjob"] = resource{"cronjobs", "CronJob", "batch", []string{"apis", "batch", "v1"}}
+	return kinds
+}
+
+// Consumers implements [providers.Roller].
+func (d *Driver) Consumers(ctx context.Context, paths []string) (map[string][]providers.Workload, error) {
+	kinds := consumers()
 	byNamespace := map[string][]string{}
 	for _, path := range paths {
 		namespace, _ := split(path)

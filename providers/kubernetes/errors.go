@@ -18,7 +18,7 @@ import (
 // Refusals of the API server that a caller looks at again.
 var (
 	errExists  = errors.New("a Secret of this name is there already")
-	errTouched = errors.New("somebody else changed the Secret meanwhile")
+	errTouched = errors.New("somebody else changed it meanwhile")
 	errExpired = errors.New("the list took longer than its pages are kept")
 )
 
@@ -56,6 +56,9 @@ func (c *client) refused(r request, resp *http.Response, body []byte) error {
 	e := c.redirected(resp)
 	if e == nil && own {
 		e = c.sort(r, resp.StatusCode, s)
+	}
+	if e == nil {
+		e = r.notServed(resp.StatusCode, body)
 	}
 	if e == nil {
 		e = c.foreign(r, resp.StatusCode)
@@ -133,6 +136,10 @@ func (c *client) forbidden(r request, s status) *providers.Error {
 	if e := refusedWhole(r, http.StatusForbidden, s); e != nil {
 		return e
 	}
+	if strings.Contains(s.Message, "is attempting to grant RBAC permissions not currently held") {
+		return providers.Errorf(providers.Denied, "with the %s these credentials would give more than they may do themselves (403)", r.resource.kind).
+			WithHint("`coffer permissions -phase apply` prints the rules that they need for it")
+	}
 	where, role := "", "ClusterRole"
 	if r.namespace != "" {
 		where, role = fmt.Sprintf(" in the namespace %q", r.namespace), "Role in the namespace "+r.namespace
@@ -168,6 +175,18 @@ func unprocessable(r request, s status) *providers.Error {
 func tooLarge() *providers.Error {
 	return providers.Errorf(providers.Invalid, "the API server or its etcd does not take an object of this size").
 		WithHint("a Secret holds a mebibyte; raise the limit of what stands before the API server, or keep the value elsewhere")
+}
+
+// notServed is the error of a kind that others than Kubernetes bring, where the
+// API server has no such path; nil for any other. Of its own kinds a 404 like
+// that is a proxy's.
+func (r request) notServed(code int, body []byte) *providers.Error {
+	theirs := strings.Contains(r.resource.group, ".") && !strings.HasSuffix(r.resource.group, ".k8s.io")
+	if code != http.StatusNotFound || !theirs || strings.TrimSpace(string(body)) != "404 page not found" {
+		return nil
+	}
+	return providers.Errorf(providers.Invalid, "the cluster does not serve %s.%s", r.resource.plural, strings.Join(r.resource.root[1:], "/")).
+		WithHint("install what brings it (a controller and its CRDs), or take what needs it out")
 }
 
 // foreign is the error of an answer that is not an API server's own.

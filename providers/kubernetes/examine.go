@@ -15,7 +15,7 @@ type examination struct {
 	d *Driver
 
 	list []providers.Finding
-	may  map[string]bool // what is allowed for all names, by namespace and verb
+	may  map[string]bool // what is allowed for all names, by target and verb
 }
 
 func (x *examination) ok(subject, format string, args ...any) {
@@ -97,18 +97,10 @@ func (x *examination) who(ctx context.Context) bool {
 // permission asks whether what is needed is allowed: for all names first, which
 // answers for each of them.
 func (x *examination) permission(ctx context.Context, p providers.Permission) {
-	namespace, name := strings.TrimPrefix(p.Path, "namespaces/"), ""
-	about := resource{plural: "namespaces"}
-	if rest, ok := strings.CutPrefix(p.Path, "namespaces/"); ok && strings.Contains(rest, "/") {
-		about = secrets
-		namespace, name = split(rest)
-		name = strings.TrimPrefix(strings.TrimPrefix(name, "secrets"), "/")
-	} else {
-		namespace, name = "", namespace
-	}
+	t := targetOf(p.Path)
 	var missing []string
 	for _, v := range p.Capabilities {
-		allowed, err := x.allowed(ctx, about, namespace, name, v)
+		allowed, err := x.allowed(ctx, t, v)
 		if err != nil {
 			x.fail(p.Path, err)
 			return
@@ -121,40 +113,44 @@ func (x *examination) permission(ctx context.Context, p providers.Permission) {
 		x.ok(p.Path, "%s", strings.Join(p.Capabilities, ", "))
 		return
 	}
-	rule := fmt.Sprintf(`{apiGroups: [""], resources: [%s], verbs: [%s]`, about.plural, strings.Join(missing, ", "))
-	if name != "" {
-		rule += ", resourceNames: [" + name + "]"
+	role, rule := "ClusterRole", fmt.Sprintf(`{apiGroups: [%q], resources: [%s], verbs: [%s]`, t.group, t.resource, strings.Join(missing, ", "))
+	if t.namespace != "" {
+		role = "Role"
+	}
+	if t.name != "" {
+		rule += ", resourceNames: [" + t.name + "]"
 	}
 	x.list = append(x.list, providers.Finding{
 		Subject: p.Path, Status: providers.FindingFail,
 		Text: fmt.Sprintf("these credentials may not %s (%s)", strings.Join(missing, ", "), p.Why),
-		Next: "their Role needs the rule " + rule + "}",
+		Next: "their " + role + " needs the rule " + rule + "}",
 	})
 }
 
-func (x *examination) allowed(ctx context.Context, about resource, namespace, name, v string) (bool, error) {
-	all := namespace + " " + about.plural + " " + v
+func (x *examination) allowed(ctx context.Context, t target, v string) (bool, error) {
+	all := t.named("").path() + " " + v
 	known, asked := x.may[all]
 	if !asked {
 		var err error
-		if known, err = x.ask(ctx, about, namespace, "", v); err != nil {
+		if known, err = x.ask(ctx, t.named(""), v); err != nil {
 			return false, err
 		}
 		x.may[all] = known
 	}
-	if known || name == "" {
+	if known || t.name == "" {
 		return known, nil
 	}
-	return x.ask(ctx, about, namespace, name, v)
+	return x.ask(ctx, t, v)
 }
 
-func (x *examination) ask(ctx context.Context, about resource, namespace, name, v string) (bool, error) {
+func (x *examination) ask(ctx context.Context, t target, v string) (bool, error) {
 	var answer struct {
 		Status struct {
 			Allowed bool `json:"allowed"`
 		} `json:"status"`
 	}
-	attributes := map[string]string{"namespace": namespace, "verb": v, "group": about.group, "resource": about.plural, "name": name}
+	main, sub, _ := strings.Cut(t.resource, "/")
+	attributes := map[string]string{"namespace": t.namespace, "verb": v, "group": t.group, "resource": main, "subresource": sub, "name": t.name}
 	err := x.review(ctx, accesses, map[string]any{"resourceAttributes": attributes}, &answer)
 	return answer.Status.Allowed, err
 }

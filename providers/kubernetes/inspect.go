@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,17 +27,22 @@ const (
 // Inspect implements [providers.Driver]: one list of metadata for each
 // namespace, or where that is denied, or of few, one request for each path.
 func (d *Driver) Inspect(ctx context.Context, paths []string) (map[string]providers.Meta, error) {
-	a := &answers{found: map[string]*metadata{}, failed: map[string]error{}}
-	byNamespace := map[string][]string{}
+	a := newAnswers()
+	byNamespace, sealedIn := map[string][]string{}, map[string][]string{}
 	for _, path := range paths {
 		if err := d.check(path); err != nil {
 			a.failed[path] = err
 			continue
 		}
 		namespace, _ := split(path)
+		if _, sealed := cutSealed(path); sealed {
+			sealedIn[namespace] = append(sealedIn[namespace], path)
+			continue
+		}
 		byNamespace[namespace] = append(byNamespace[namespace], path)
 	}
 	each(sortedKeys(byNamespace), func(namespace string) { d.inspectIn(ctx, namespace, byNamespace[namespace], a) })
+	each(sortedKeys(sealedIn), func(namespace string) { d.sealedIn(ctx, namespace, sealedIn[namespace], a) })
 	d.settle(ctx, a)
 	if err := ctx.Err(); err != nil {
 		return nil, providers.Errorf(providers.Cancelled, "%w", err)
@@ -79,7 +85,12 @@ func (d *Driver) settle(ctx context.Context, a *answers) {
 type answers struct {
 	mu     sync.Mutex
 	found  map[string]*metadata
+	sealed map[string]providers.Meta
 	failed map[string]error
+}
+
+func newAnswers() *answers {
+	return &answers{found: map[string]*metadata{}, sealed: map[string]providers.Meta{}, failed: map[string]error{}}
 }
 
 func (a *answers) put(path string, m *metadata, err error) {
@@ -99,6 +110,7 @@ func (a *answers) metas() map[string]providers.Meta {
 	for path, m := range a.found {
 		metas[path] = m.meta()
 	}
+	maps.Copy(metas, a.sealed)
 	return metas
 }
 
@@ -148,7 +160,11 @@ func (d *Driver) List(ctx context.Context) (map[string]providers.Meta, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &answers{found: all, failed: map[string]error{}}
+	a := newAnswers()
+	a.found = all
+	if err := d.listSealed(ctx, d.namespace, a.sealed); err != nil {
+		return nil, err
+	}
 	d.settle(ctx, a)
 	if err := ctx.Err(); err != nil {
 		return nil, providers.Errorf(providers.Cancelled, "%w", err)
@@ -211,6 +227,9 @@ func (d *Driver) Read(ctx context.Context, path, version string) (secret.Value, 
 	if err := d.check(path); err != nil {
 		return secret.Value{}, err
 	}
+	if _, sealed := cutSealed(path); sealed {
+		return unreadable(path)
+	}
 	namespace, name := split(path)
 	r := request{verb: get, resource: secrets, namespace: namespace, name: name, shape: whole}
 	var o struct {
@@ -228,5 +247,5 @@ func (d *Driver) Read(ctx context.Context, path, version string) (secret.Value, 
 	if version != "" && !o.Metadata.is(version) {
 		return secret.Value{}, providers.Errorf(providers.NotFound, "there is no version %.60s: a Secret keeps none but the live one", version)
 	}
-	return valueOf(o.Data), nil
+	return Value(o.Data), nil
 }

@@ -43,10 +43,10 @@ package kubernetes
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/cofferhq/coffer/internal/kube"
+	"github.com/cofferhq/coffer/lang/addr"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/kubernetes/delivery"
 )
@@ -138,12 +138,12 @@ func Factory() providers.Factory {
 type Driver struct {
 	client    *client
 	namespace string // "" is any
+	keys      *KeySource
 	delivery  delivery.Settings
 	operator  *operator
 	// knownBindings may read Secrets and are kept by somebody else.
 	knownBindings []string
-	// restartPatience is how long a restart may take.
-	restartPatience time.Duration
+	restarts      restarts
 }
 
 var (
@@ -189,10 +189,14 @@ func Open(env providers.Env, config *Config) (*Driver, error) {
 		}
 		return nil, e
 	}
-	return &Driver{
+	d := &Driver{
 		client: &client{Client: sender, now: env.Now, as: choice.AsUser}, namespace: config.Namespace, delivery: config.Delivery(),
-		operator: &operator{}, knownBindings: config.KnownBindings, restartPatience: restartPatience,
-	}, nil
+		operator: &operator{}, knownBindings: config.KnownBindings, restarts: restarts{restartPatience, restartLook, env.Person.Show},
+	}
+	if d.keys, err = NewKeySource(env, config, func() (*Driver, error) { return d, nil }); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // maxBytes is what the API server allows for all values of one Secret.
@@ -210,7 +214,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 // one it would be of the whole cluster, which takes the right to read every
 // Secret that there is.
 func (d *Driver) Powers() providers.Powers {
-	p := providers.Powers{Patcher: d, Attributer: d, Placer: d, Permitter: d, Examiner: d, Deliverer: d, ObjectDriver: d, Roller: d, AccessCompiler: d, AccessAuditor: d, ConditionReader: d}
+	p := providers.Powers{Patcher: d, Attributer: d, Placer: d, Permitter: d, Examiner: d, Deliverer: d, ObjectDriver: d, Roller: d, AccessCompiler: d, AccessAuditor: d, ConditionReader: d, FormDriver: d, Sealer: d}
 	if d.namespace != "" {
 		p.Lister = d
 	}
@@ -227,46 +231,53 @@ func (d *Driver) Identity(ctx context.Context) (string, error) {
 	return "kubernetes:" + found.UID, nil
 }
 
-// kindSecret is the kind of [providers.Place] that is kept here.
-const kindSecret = "secret"
+// kindSecret is the kind of a secret's [providers.Place] and location.
+const kindSecret = addr.KindSecret
 
-// DefaultPath implements [providers.Placer]: APP-ENVIRONMENT/APP-NAME, or where
-// the block has a namespace NAMESPACE/APP-ENVIRONMENT-NAME.
+// DefaultPath implements [providers.Placer]; see [Naming.Default].
 func (d *Driver) DefaultPath(p providers.Place) (string, error) {
-	if p.Kind != "" && p.Kind != kindSecret {
-		return "", providers.Errorf(providers.Invalid, "a kubernetes provider keeps no %s", p.Kind)
-	}
-	namespace, name := p.App+"-"+p.Environment, p.App+"-"+p.Name
-	if d.namespace != "" {
-		namespace, name = d.namespace, p.App+"-"+p.Environment+"-"+p.Name
-	}
-	path := strings.ReplaceAll(namespace+"/"+name, "_", "-")
-	if err := d.check(path); err != nil {
+	if err := CheckForm(p.Kind, providers.Form{}, nil); err != nil {
 		return "", err
 	}
-	return path, nil
+	path, err := Naming{d.namespace}.Default(p)
+	if err != nil {
+		return "", err
+	}
+	return ofKind(p.Kind, path), nil
 }
 
-// Resolve implements [providers.Placer]: NAME or NAMESPACE/NAME.
+// ofKind is the path of what a kind of block makes.
+func ofKind(kind, path string) string {
+	if kind == addr.KindSealedSecret {
+		return sealedPrefix + path
+	}
+	return path
+}
+
+// Resolve implements [providers.Placer]: NAME or NAMESPACE/NAME. What a removed
+// block names, whose kind is "secret", may have the prefix of a sealed one.
 func (d *Driver) Resolve(kind, written string) (string, error) {
-	if kind != "" && kind != kindSecret {
+	switch kind {
+	case "", addr.KindSecret, addr.KindKubernetesSecret, addr.KindSealedSecret:
+	default:
 		return written, nil
 	}
-	path := written
-	if !strings.Contains(written, "/") {
-		if d.namespace == "" {
-			return "", providers.Errorf(providers.Invalid, "the path %.200q has no namespace", written).
-				WithHint("write NAMESPACE/NAME, or a namespace into the provider block")
-		}
-		path = d.namespace + "/" + written
+	plain, sealed := cutSealed(written)
+	path, err := Naming{d.namespace}.Resolve(plain)
+	if err != nil {
+		return "", err
 	}
-	return path, d.check(path)
+	if sealed {
+		kind = addr.KindSealedSecret
+	}
+	return ofKind(kind, path), nil
 }
 
 // Written implements [providers.Placer].
 func (d *Driver) Written(path string) string {
-	if d.namespace == "" {
-		return path
+	plain, sealed := cutSealed(path)
+	if sealed {
+		return sealedPrefix + Naming{d.namespace}.Written(plain)
 	}
-	return strings.TrimPrefix(path, d.namespace+"/")
+	return Naming{d.namespace}.Written(plain)
 }

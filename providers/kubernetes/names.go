@@ -17,12 +17,33 @@ const sealedPrefix = "sealedsecrets/"
 
 // split takes a path apart that [Driver.check] accepts.
 func split(path string) (namespace, name string) {
+	path, _ = cutSealed(path)
 	namespace, name, _ = strings.Cut(path, "/")
 	return namespace, name
 }
 
-// check says why a path cannot be that of a Secret here.
+// cutSealed returns NAMESPACE/NAME, and whether the path is that of a SealedSecret.
+// A namespace may be called like the prefix.
+func cutSealed(path string) (string, bool) {
+	if rest, ok := strings.CutPrefix(path, sealedPrefix); ok && strings.Contains(rest, "/") {
+		return rest, true
+	}
+	return path, false
+}
+
+// check says why a path cannot be that of a Secret or a SealedSecret here.
 func (d *Driver) check(path string) error {
+	plain, _ := cutSealed(path)
+	return Naming{d.namespace}.Check(plain)
+}
+
+// Naming says where Secrets lie, of a cluster or in a file: in the Namespace of
+// the provider block, or where that is "" in any.
+type Naming struct{ Namespace string }
+
+// Check says why NAMESPACE/NAME cannot be that of a Secret. Errors are
+// [providers.Invalid].
+func (n Naming) Check(path string) error {
 	namespace, name, ok := strings.Cut(path, "/")
 	invalid := func(why string) *providers.Error {
 		return providers.Errorf(providers.Invalid, "the path %.200q %s", path, why)
@@ -36,11 +57,44 @@ func (d *Driver) check(path string) error {
 	case !isSubdomain(name):
 		return invalid("ends with what is no name of a Secret").
 			WithHint("that is at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part")
-	case d.namespace != "" && namespace != d.namespace:
-		return invalid("is outside the namespace " + d.namespace + " of the provider").
+	case n.Namespace != "" && namespace != n.Namespace:
+		return invalid("is outside the namespace " + n.Namespace + " of the provider").
 			WithHint("leave namespace out of the provider block, and write NAMESPACE/NAME")
 	}
 	return nil
+}
+
+// Default returns the NAMESPACE/NAME of a thing whose block says none:
+// APP-ENVIRONMENT/APP-NAME, or where there is a Namespace
+// NAMESPACE/APP-ENVIRONMENT-NAME.
+func (n Naming) Default(p providers.Place) (string, error) {
+	namespace, name := p.App+"-"+p.Environment, p.App+"-"+p.Name
+	if n.Namespace != "" {
+		namespace, name = n.Namespace, p.App+"-"+p.Environment+"-"+p.Name
+	}
+	path := strings.ReplaceAll(namespace+"/"+name, "_", "-")
+	return path, n.Check(path)
+}
+
+// Resolve returns the NAMESPACE/NAME of what a block writes: that, or NAME.
+func (n Naming) Resolve(written string) (string, error) {
+	path := written
+	if !strings.Contains(written, "/") {
+		if n.Namespace == "" {
+			return "", providers.Errorf(providers.Invalid, "the path %.200q has no namespace", written).
+				WithHint("write NAMESPACE/NAME, or a namespace into the provider block")
+		}
+		path = n.Namespace + "/" + written
+	}
+	return path, n.Check(path)
+}
+
+// Written is the inverse of Resolve.
+func (n Naming) Written(path string) string {
+	if n.Namespace == "" {
+		return path
+	}
+	return strings.TrimPrefix(path, n.Namespace+"/")
 }
 
 // isLabel reports whether s is a label of RFC 1123.

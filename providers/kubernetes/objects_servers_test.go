@@ -230,7 +230,9 @@ func TestUndeclaredReaders(t *testing.T) {
 	known := c.config(t, c.Address, c.AdminToken, c.CA)
 	known.KnownBindings = []string{namespace + "/all", "stars-" + namespace}
 	less, err := open(t, known).UndeclaredAccess(context.Background(), managed, declared)
-	if err != nil || slices.ContainsFunc(less.Undeclared, func(u providers.Undeclared) bool { return strings.Contains(u.Text, "dora") || strings.Contains(u.Text, "frida") }) {
+	if err != nil || slices.ContainsFunc(less.Undeclared, func(u providers.Undeclared) bool {
+		return strings.Contains(u.Text, "dora") || strings.Contains(u.Text, "frida")
+	}) {
 		t.Errorf("known bindings are told: %v %v", less.Undeclared, err)
 	}
 }

@@ -47,8 +47,12 @@ type workload struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
 		Replicas       *int `json:"replicas"`
+		Paused         bool `json:"paused"`
 		UpdateStrategy struct {
-			Type string `json:"type"`
+			Type          string `json:"type"`
+			RollingUpdate struct {
+				Partition int `json:"partition"`
+			} `json:"rollingUpdate"`
 		} `json:"updateStrategy"`
 		Template struct {
 			Metadata struct {
@@ -61,16 +65,14 @@ type workload struct {
 }
 
 type workloadStatus struct {
-	ObservedGeneration int64  `json:"observedGeneration"`
-	Replicas           int    `json:"replicas"`
-	Updated            int    `json:"updatedReplicas"`
-	Available          int    `json:"availableReplicas"`
-	Ready              int    `json:"readyReplicas"`
-	CurrentRevision    string `json:"currentRevision"`
-	UpdateRevision     string `json:"updateRevision"`
-	Desired            int    `json:"desiredNumberScheduled"`
-	UpdatedScheduled   int    `json:"updatedNumberScheduled"`
-	NumberAvailable    int    `json:"numberAvailable"`
+	ObservedGeneration int64 `json:"observedGeneration"`
+	Replicas           int   `json:"replicas"`
+	Updated            int   `json:"updatedReplicas"`
+	Available          int   `json:"availableReplicas"`
+	Ready              int   `json:"readyReplicas"`
+	Desired            int   `json:"desiredNumberScheduled"`
+	UpdatedScheduled   int   `json:"updatedNumberScheduled"`
+	NumberAvailable    int   `json:"numberAvailable"`
 	Conditions         []struct {
 		Type   string `json:"type"`
 		Status string `json:"status"`
@@ -145,21 +147,26 @@ func (d *Driver) inspectRollout(ctx context.Context, ref providers.ObjectRef) (*
 	return &o, nil
 }
 
-// writeRollout restarts the programs and waits until the new ones run.
+// writeRollout restarts the programs and waits until the new ones run. What
+// others have noted in the annotation stays: each notes what it restarts for.
 func (d *Driver) writeRollout(ctx context.Context, req providers.ObjectRequest) (providers.Object, error) {
+	if req.Document == "" { // to take the annotation away would restart them
+		return providers.Object{}, nil
+	}
 	for range touches {
 		w, res, err := d.findWorkload(ctx, req.Ref.Path)
 		switch {
 		case err != nil:
 			return providers.Object{}, err
 		case w == nil:
-			return providers.Object{}, providers.Errorf(providers.Conflict, "there is no such %s any more", res.kind)
+			return providers.Object{}, gone(res)
 		case w.version() != req.IfVersion:
 			return providers.Object{}, providers.Errorf(providers.Conflict, "somebody else restarted it with other values meanwhile")
 		}
+		started, _ := w.started()
 		body, err := json.Marshal(map[string]any{
 			"metadata": map[string]any{"uid": w.Metadata.UID, "resourceVersion": w.Metadata.ResourceVersion},
-			"spec":     map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]string{keyStarted: req.Document}}}},
+			"spec":     map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]string{keyStarted: noted(started, req.Document)}}}},
 		})
 		if err != nil {
 			return providers.Object{}, providers.Errorf(providers.Invalid, "the annotation cannot be encoded")
@@ -171,6 +178,8 @@ func (d *Driver) writeRollout(ctx context.Context, req providers.ObjectRequest) 
 		switch {
 		case err == nil:
 			return d.restarted(ctx, req.Ref.Path)
+		case providers.CodeOf(err) == providers.NotFound:
+			return providers.Object{}, gone(res)
 		case !errors.Is(err, errTouched):
 			return providers.Object{}, err
 		}
@@ -178,39 +187,79 @@ func (d *Driver) writeRollout(ctx context.Context, req providers.ObjectRequest) 
 	return providers.Object{}, providers.Errorf(providers.Conflict, "%w, again and again", errTouched)
 }
 
-// How long a restart may take, and how often it is looked at.
+func gone(res resource) error {
+	return providers.Errorf(providers.Conflict, "there is no such %s any more", res.kind)
+}
+
+// noted returns settings with those of a document in the place of their like.
+func noted(settings, document string) string {
+	named := map[string]bool{}
+	for line := range strings.Lines(document) {
+		name, _, _ := strings.Cut(line, settingSign)
+		named[name] = true
+	}
+	var others strings.Builder
+	for line := range strings.Lines(settings) {
+		if name, _, setting := strings.Cut(line, settingSign); setting && !named[name] {
+			others.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+		}
+	}
+	return others.String() + document
+}
+
+// settingSign is that of [providers.Object.Settings].
+const settingSign = " = "
+
+// restarts is how a restart is waited for.
+type restarts struct {
+	patience, look time.Duration
+	tell           func(text string) // a person, of one that takes long; nil is nobody
+}
+
 const (
 	restartPatience = 10 * time.Minute
 	restartLook     = time.Second
+	// tellAfter is after how many looks a person is told what is waited for, and
+	// then again where that is something else.
+	tellAfter = 5
 )
 
 // restarted waits until the programs of a workload run anew. What it says of one
 // that does not is no doubt about the restart: it was begun.
 func (d *Driver) restarted(ctx context.Context, path string) (providers.Object, error) {
-	deadline := time.NewTimer(d.restartPatience)
+	deadline := time.NewTimer(d.restarts.patience)
 	defer deadline.Stop()
-	tick := time.NewTicker(min(restartLook, d.restartPatience))
+	tick := time.NewTicker(d.restarts.look)
 	defer tick.Stop()
-	for {
+	told := ""
+	for looks := 1; ; looks++ {
 		w, res, err := d.findWorkload(ctx, path)
-		switch {
+		var waits string
+		var failed bool
+		switch code := providers.CodeOf(err); {
+		case err != nil && (code == providers.Unavailable || code == providers.Throttled):
+			waits = "the API server does not tell: " + err.Error()
 		case err != nil:
 			return providers.Object{}, providers.Errorf(providers.Ambiguous, "the restart was begun, and whether it came to its end cannot be told: %w", err)
 		case w == nil:
 			return providers.Object{}, providers.Errorf(providers.Ambiguous, "the %s was deleted while its programs were restarted", res.kind)
+		default:
+			waits, failed = w.waits()
 		}
-		waits, failed := w.waits()
 		switch {
 		case failed:
 			return providers.Object{}, notRestarted(path, waits)
 		case waits == "":
 			return w.rollout(), nil
+		case looks%tellAfter == 0 && waits != told && d.restarts.tell != nil:
+			d.restarts.tell(fmt.Sprintf("Waiting for the restart of %s: %s", path, waits))
+			told = waits
 		}
 		select {
 		case <-ctx.Done():
-			return providers.Object{}, providers.Errorf(providers.Ambiguous, "%w", ctx.Err())
+			return providers.Object{}, providers.Errorf(providers.Ambiguous, "the restart was begun: %w", ctx.Err())
 		case <-deadline.C:
-			return providers.Object{}, notRestarted(path, fmt.Sprintf("%s after %s", waits, d.restartPatience))
+			return providers.Object{}, notRestarted(path, fmt.Sprintf("%s after %s", waits, d.restarts.patience))
 		case <-tick.C:
 		}
 	}
@@ -225,46 +274,59 @@ func notRestarted(path, why string) error {
 // waits says what a restart still waits for, "" when it is done; failed is that
 // the controller has given up. The rules are those of `kubectl rollout status`.
 func (w *workload) waits() (why string, failed bool) {
-	s := w.Status
+	switch {
+	case w.Kind == "Deployment" && w.Spec.Paused, w.Kind != "Deployment" && w.Spec.UpdateStrategy.Type == "OnDelete":
+		return "", false // when it goes on is somebody's to say
+	case w.Status.ObservedGeneration < w.Generation:
+		return "its controller has not seen the change", false
+	}
 	want := 1
 	if w.Spec.Replicas != nil {
 		want = *w.Spec.Replicas
 	}
-	if w.Kind != "Deployment" && w.Spec.UpdateStrategy.Type == "OnDelete" {
-		return "", false // its pods are somebody's to delete
-	}
-	if s.ObservedGeneration < w.Generation {
-		return "its controller has not seen the change", false
-	}
 	switch w.Kind {
 	case "Deployment":
-		for _, c := range s.Conditions {
-			if c.Type == "Progressing" && c.Reason == "ProgressDeadlineExceeded" {
-				return "the Deployment made no progress within its own deadline", true
-			}
-		}
-		switch {
-		case s.Updated < want:
-			return fmt.Sprintf("%d of %d new pods are made", s.Updated, want), false
-		case s.Replicas > s.Updated:
-			return fmt.Sprintf("%d old pods still run", s.Replicas-s.Updated), false
-		case s.Available < s.Updated:
-			return fmt.Sprintf("%d of %d new pods are available", s.Available, s.Updated), false
-		}
+		return w.Status.deployed(want)
 	case "StatefulSet":
-		switch {
-		case s.UpdateRevision != s.CurrentRevision && s.Updated < want:
-			return fmt.Sprintf("%d of %d new pods are made", s.Updated, want), false
-		case s.Ready < want:
-			return fmt.Sprintf("%d of %d pods are ready", s.Ready, want), false
-		}
-	default:
-		switch {
-		case s.UpdatedScheduled < s.Desired:
-			return fmt.Sprintf("%d of %d new pods are made", s.UpdatedScheduled, s.Desired), false
-		case s.NumberAvailable < s.Desired:
-			return fmt.Sprintf("%d of %d new pods are available", s.NumberAvailable, s.Desired), false
+		return w.Status.updated(want, w.Spec.UpdateStrategy.RollingUpdate.Partition), false
+	}
+	return w.Status.scheduled(), false
+}
+
+func (s workloadStatus) deployed(want int) (why string, failed bool) {
+	for _, c := range s.Conditions {
+		if c.Type == "Progressing" && c.Reason == "ProgressDeadlineExceeded" {
+			return "the Deployment made no progress within its own deadline", true
 		}
 	}
+	switch {
+	case s.Updated < want:
+		return fmt.Sprintf("%d of %d new pods are made", s.Updated, want), false
+	case s.Replicas > s.Updated:
+		return fmt.Sprintf("%d old pods still run", s.Replicas-s.Updated), false
+	case s.Available < s.Updated:
+		return fmt.Sprintf("%d of %d new pods are available", s.Available, s.Updated), false
+	}
 	return "", false
+}
+
+// updated leaves those below the partition of a StatefulSet alone.
+func (s workloadStatus) updated(want, partition int) string {
+	switch made := max(want-partition, 0); {
+	case s.Updated < made:
+		return fmt.Sprintf("%d of %d new pods are made", s.Updated, made)
+	case s.Ready < want:
+		return fmt.Sprintf("%d of %d pods are ready", s.Ready, want)
+	}
+	return ""
+}
+
+func (s workloadStatus) scheduled() string {
+	switch {
+	case s.UpdatedScheduled < s.Desired:
+		return fmt.Sprintf("%d of %d new pods are made", s.UpdatedScheduled, s.Desired)
+	case s.NumberAvailable < s.Desired:
+		return fmt.Sprintf("%d of %d new pods are available", s.NumberAvailable, s.Desired)
+	}
+	return ""
 }

@@ -29,6 +29,7 @@ type object struct {
 // metadata is that of a Secret, as far as it matters here.
 type metadata struct {
 	Name              string            `json:"name"`
+	Namespace         string            `json:"namespace"`
 	UID               string            `json:"uid"`
 	ResourceVersion   string            `json:"resourceVersion"`
 	DeletionTimestamp string            `json:"deletionTimestamp"`
@@ -40,8 +41,8 @@ type metadata struct {
 	asked time.Time // see answer
 }
 
-// ownAnnotations are ours alone. Another's may hold a value: kubectl apply keeps
-// a whole manifest in one.
+// ownAnnotations are ours, and those that ours say are of the configuration.
+// Another's may hold a value: kubectl apply keeps a whole manifest in one.
 type ownAnnotations map[string]string
 
 // UnmarshalJSON drops all others.
@@ -51,8 +52,15 @@ func (a *ownAnnotations) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*a = ownAnnotations{}
+	var list string
+	if raw, ok := all[keyAnnotations]; ok {
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return err
+		}
+	}
+	listed := listedAnnotations(list)
 	for key, raw := range all {
-		if !strings.HasPrefix(key, prefix) {
+		if !strings.HasPrefix(key, prefix) && !slices.Contains(listed, key) {
 			continue
 		}
 		var text string
@@ -74,6 +82,7 @@ type managed struct {
 		Data map[string]json.RawMessage `json:"f:data"`
 		// StringData is set by server-side apply, which then has not set data.
 		StringData map[string]json.RawMessage `json:"f:stringData"`
+		Immutable  json.RawMessage            `json:"f:immutable"`
 	} `json:"fieldsV1"`
 }
 
@@ -203,7 +212,7 @@ func (m *metadata) digest() string {
 func (m *metadata) meta() providers.Meta {
 	meta := providers.Meta{Version: m.version(), Attributes: m.attributes()}
 	if keys := m.keys(); len(keys) > 0 || m.written() {
-		meta.Fields = fieldsOf(keys)
+		meta.Fields = Fields(keys)
 	}
 	if m.written() {
 		meta.OpID = m.Annotations[keyOperation]

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,8 @@ const touches = 5
 const (
 	plainJSON  = "application/json"
 	mergePatch = "application/strategic-merge-patch+json"
+	// of custom resources, which have no strategy
+	jsonMergePatch = "application/merge-patch+json"
 )
 
 // Write implements [providers.Driver].
@@ -27,7 +30,10 @@ func (d *Driver) Write(ctx context.Context, req providers.WriteRequest) (provide
 	if err := d.check(req.Path); err != nil {
 		return providers.Meta{}, err
 	}
-	data, err := dataOf(req.Value)
+	if _, sealed := cutSealed(req.Path); sealed {
+		return d.writeSealed(ctx, req, true)
+	}
+	data, err := Data(req.Value)
 	if err != nil {
 		return providers.Meta{}, err
 	}
@@ -40,9 +46,10 @@ func (d *Driver) Write(ctx context.Context, req providers.WriteRequest) (provide
 	for key, plain := range data {
 		content[key] = plain
 	}
-	return d.change(ctx, req.Path, req.IfVersion, req.OpID, func(m *metadata) (request, error) {
+	m, err := d.change(ctx, req.Path, req.IfVersion, req.OpID, func(m *metadata) (request, error) {
 		return m.newVersion(req, content, sortedKeys(data))
 	})
+	return m, typed(err, req.Path, req.Attributes.Form)
 }
 
 // make creates a Secret, and takes no other's place.
@@ -55,8 +62,9 @@ func (d *Driver) make(ctx context.Context, req providers.WriteRequest, data map[
 	labels[labelManagedBy] = managerValues
 	annotations[keyOperation], annotations[keyKeys] = req.OpID, keysDigest(sortedKeys(data))
 	body, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": secrets.kind, "type": "Opaque", "data": data,
-		"metadata": map[string]any{"name": name, "namespace": namespace, "labels": labels, "annotations": annotations},
+		"apiVersion": "v1", "kind": secrets.kind, "type": cmp.Or(req.Attributes.Form.Type, opaque), "data": data,
+		"metadata":  map[string]any{"name": name, "namespace": namespace, "labels": labels, "annotations": annotations},
+		"immutable": beImmutable(req.Attributes.Form.Immutable),
 	})
 	if err != nil {
 		return providers.Meta{}, providers.Errorf(providers.Invalid, "the value cannot be encoded")
@@ -93,6 +101,9 @@ func (d *Driver) Patch(ctx context.Context, req providers.WriteRequest) (provide
 	if err := d.check(req.Path); err != nil {
 		return providers.Meta{}, err
 	}
+	if _, sealed := cutSealed(req.Path); sealed {
+		return d.writeSealed(ctx, req, false)
+	}
 	content, set := map[string]any{}, []string{}
 	for _, name := range req.Drop {
 		if err := checkKey(name); err != nil {
@@ -104,7 +115,7 @@ func (d *Driver) Patch(ctx context.Context, req providers.WriteRequest) (provide
 		if !req.Value.IsObject() {
 			return providers.Meta{}, providers.Errorf(providers.Invalid, "a single value is no change of fields")
 		}
-		data, err := dataOf(req.Value)
+		data, err := Data(req.Value)
 		if err != nil {
 			return providers.Meta{}, err
 		}
@@ -113,7 +124,7 @@ func (d *Driver) Patch(ctx context.Context, req providers.WriteRequest) (provide
 		}
 		set = sortedKeys(data)
 	}
-	return d.change(ctx, req.Path, req.IfVersion, req.OpID, func(m *metadata) (request, error) {
+	m, err := d.change(ctx, req.Path, req.IfVersion, req.OpID, func(m *metadata) (request, error) {
 		keys := map[string]bool{}
 		for _, key := range append(m.keys(), set...) {
 			keys[key] = true
@@ -124,6 +135,7 @@ func (d *Driver) Patch(ctx context.Context, req providers.WriteRequest) (provide
 		maps.DeleteFunc(keys, func(_ string, left bool) bool { return !left })
 		return m.newVersion(req, content, sortedKeys(keys))
 	})
+	return m, typed(err, req.Path, req.Attributes.Form)
 }
 
 // newVersion is the request that puts content into data, after which it has the
@@ -146,13 +158,24 @@ func (m *metadata) patch(manager string, beside change, content map[string]any) 
 		change
 	}
 	body, err := json.Marshal(struct {
-		Metadata patched        `json:"metadata"`
-		Data     map[string]any `json:"data,omitempty"`
-	}{patched{m.UID, m.ResourceVersion, beside}, content})
+		Metadata  patched        `json:"metadata"`
+		Data      map[string]any `json:"data,omitempty"`
+		Type      string         `json:"type,omitempty"`
+		Immutable *bool          `json:"immutable,omitempty"`
+	}{patched{m.UID, m.ResourceVersion, beside}, content, beside.typ, beImmutable(beside.immutable)})
 	if err != nil {
 		return request{}, providers.Errorf(providers.Invalid, "the value cannot be encoded")
 	}
 	return request{verb: patch, manager: manager, media: mergePatch, body: body}, nil
+}
+
+// beImmutable is nil where nothing is to be said: false would be somebody's word
+// for good.
+func beImmutable(yes bool) *bool {
+	if !yes {
+		return nil
+	}
+	return &yes
 }
 
 // SetAttributes implements [providers.Attributer]. Where resourceVersion is part
@@ -162,13 +185,17 @@ func (d *Driver) SetAttributes(ctx context.Context, path, ifVersion string, a pr
 	if err := d.check(path); err != nil {
 		return providers.Meta{}, err
 	}
-	return d.change(ctx, path, ifVersion, "", func(m *metadata) (request, error) {
+	if _, sealed := cutSealed(path); sealed {
+		return sealedChange{d: d, path: path, edit: func(o Document) error { return o.SetAttributes(a) }}.make(ctx, ifVersion)
+	}
+	m, err := d.change(ctx, path, ifVersion, "", func(m *metadata) (request, error) {
 		beside, err := m.changeTo(a)
 		if err != nil {
 			return request{}, err
 		}
 		return m.patch(managerAttributes, beside, nil)
 	})
+	return m, typed(err, path, a.Form)
 }
 
 // change makes a request that was built for the state that lives, if that is the
@@ -189,6 +216,8 @@ func (d *Driver) change(ctx context.Context, path, ifVersion, op string, build f
 			return providers.Meta{}, live.conflict(ifVersion)
 		case live.DeletionTimestamp != "":
 			return providers.Meta{}, live.held(providers.Conflict)
+		case op != "" && live.Annotations[keyImmutable] == "true":
+			return providers.Meta{}, immutableForGood(namespace, name)
 		}
 		r, err := build(live)
 		if err != nil {
@@ -214,6 +243,9 @@ func (d *Driver) Delete(ctx context.Context, path, ifVersion string) error {
 	if err := d.check(path); err != nil {
 		return err
 	}
+	if _, sealed := cutSealed(path); sealed {
+		return d.deleteSealed(ctx, path, ifVersion)
+	}
 	namespace, name := split(path)
 	for range touches {
 		live, err := d.find(ctx, path)
@@ -225,28 +257,34 @@ func (d *Driver) Delete(ctx context.Context, path, ifVersion string) error {
 		case !live.is(ifVersion):
 			return live.conflict(ifVersion)
 		}
-		body, err := json.Marshal(map[string]any{
-			"apiVersion": "v1", "kind": "DeleteOptions",
-			"preconditions": map[string]string{"uid": live.UID, "resourceVersion": live.ResourceVersion},
-		})
-		if err != nil {
-			return providers.Errorf(providers.Invalid, "the request cannot be encoded")
-		}
-		var gone object // what is gone, or a word of success
-		r := request{verb: remove, resource: secrets, namespace: namespace, name: name, media: plainJSON, body: body}
-		_, err = d.client.do(ctx, r, &gone)
-		switch {
-		case err == nil && gone.Kind == "PartialObjectMetadata" && len(gone.Metadata.Finalizers) > 0:
-			return gone.Metadata.held(providers.Ambiguous)
-		case err == nil && gone.Kind != "Status" && gone.Kind != "PartialObjectMetadata":
-			return d.client.strange(r, http.StatusOK)
-		case err == nil || providers.CodeOf(err) == providers.NotFound:
-			return nil
-		case !errors.Is(err, errTouched):
+		if err := d.remove(ctx, secrets, namespace, name, live); !errors.Is(err, errTouched) {
 			return err
 		}
 	}
 	return providers.Errorf(providers.Conflict, "%w, again and again", errTouched)
+}
+
+// remove deletes exactly the state that m tells of. What is gone is no error.
+func (d *Driver) remove(ctx context.Context, res resource, namespace, name string, m *metadata) error {
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "DeleteOptions",
+		"preconditions": map[string]string{"uid": m.UID, "resourceVersion": m.ResourceVersion},
+	})
+	if err != nil {
+		return providers.Errorf(providers.Invalid, "the request cannot be encoded")
+	}
+	var gone object // what is gone, or a word of success
+	r := request{verb: remove, resource: res, namespace: namespace, name: name, media: plainJSON, body: body}
+	_, err = d.client.do(ctx, r, &gone)
+	switch {
+	case err == nil && gone.Kind == "PartialObjectMetadata" && len(gone.Metadata.Finalizers) > 0:
+		return gone.Metadata.held(providers.Ambiguous)
+	case err == nil && gone.Kind != "Status" && gone.Kind != "PartialObjectMetadata":
+		return d.client.strange(r, http.StatusOK)
+	case err == nil || providers.CodeOf(err) == providers.NotFound:
+		return nil
+	}
+	return err
 }
 
 // held is the error of a Secret that is being deleted and waits.

@@ -22,10 +22,15 @@ const (
 )
 
 // bare reports whether objects of a kind have no room for an owner mark.
-func bare(kind string) bool { return kind == KindBinding || kind == KindRole || kind == KindMount }
+func (d *Driver) bare(kind string) bool { return kind == KindBinding || d.kept(kind) }
 
-// kept reports whether objects of a kind are deleted only by name.
-func kept(kind string) bool { return kind == KindRole || kind == KindMount }
+// kept reports whether objects of a kind are settings, and deleted only by name.
+func (d *Driver) kept(kind string) bool {
+	if d.o.Cluster {
+		return kind == KindRollout
+	}
+	return kind == KindRole || kind == KindMount
+}
 
 // attached is the document of every binding.
 const attached = "attached\n"
@@ -96,7 +101,7 @@ func (c declarer) DeclaredAt(kind, typ, name string) providers.ObjectRef {
 	switch {
 	case kind == "policy_document" && typ == "":
 		return providers.ObjectRef{Kind: KindPolicy, Path: name}
-	case kept(kind) && typ == "memory":
+	case c.d.kept(kind) && typ == "memory":
 		return providers.ObjectRef{Kind: kind, Path: name}
 	}
 	return providers.ObjectRef{}
@@ -104,8 +109,8 @@ func (c declarer) DeclaredAt(kind, typ, name string) providers.ObjectRef {
 
 // merged is the text of an object that is settings, with what a request says in
 // place of what it said before.
-func merged(live *object, ref providers.ObjectRef, text string) string {
-	if live == nil || !kept(ref.Kind) || live.text == Begun || text == "" || text == Begun {
+func (d *Driver) merged(live *object, ref providers.ObjectRef, text string) string {
+	if live == nil || !d.kept(ref.Kind) || live.text == Begun || text == "" || text == Begun {
 		return text
 	}
 	o := providers.Object{Settings: true}

@@ -34,6 +34,8 @@ type event struct {
 	Duration   time.Duration        `json:"duration,omitempty"`
 	// Setting is what the attributes were written with.
 	Setting string `json:"setting,omitempty"`
+	// Sealed is what the value is sealed with.
+	Sealed string `json:"sealed,omitempty"`
 	// KeepAttributes leaves those of the version before; KeepOld keeps the
 	// version itself, or leaves it out of a delete.
 	KeepAttributes bool `json:"keep_attributes,omitempty"`
@@ -91,7 +93,7 @@ func (w *World) apply(e event) {
 
 func (w *World) put(e event) {
 	was := w.get(e.Path)
-	r := &record{number: w.next(e), value: e.value, op: e.OpID, created: w.clock, attrs: e.Attributes, setting: e.Setting}
+	r := &record{number: w.next(e), value: e.value, op: e.OpID, created: w.clock, attrs: e.Attributes, setting: e.Setting, sealed: e.Sealed}
 	if was != nil {
 		r.envelope = was.envelope
 		if e.KeepAttributes {

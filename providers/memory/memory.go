@@ -85,6 +85,11 @@ type Options struct {
 	Standard string
 	// Unseen is what the identity may not look at for who can read.
 	Unseen []string
+	// Cluster makes the platform one that runs programs: FormDriver, Sealer,
+	// Deliverer, Roller, ConditionReader and the readers of a cluster; see cluster.go.
+	Cluster bool
+	// Exports: Exporter.
+	Exports bool
 	// Lease is how long the identity in use lasts.
 	Lease providers.Lease
 
@@ -137,6 +142,14 @@ func (d *Driver) Powers() providers.Powers {
 		p.AccessCompiler = access{d}
 		p.Declarer = declarer{d}
 		p.AccessAuditor = auditor{d}
+	}
+	if d.o.Cluster {
+		p.Placer = clusterPlacer{}
+		p.FormDriver, p.Sealer, p.Deliverer = forms{}, sealer{d}, deliverer{}
+		p.Roller, p.ConditionReader, p.AccessCompiler = roller{d}, conditions{d}, clusterAccess{}
+	}
+	if d.o.Exports {
+		p.Exporter = exporter{}
 	}
 	if d.o.Purge {
 		p.Purger = purger{d}
@@ -252,6 +265,9 @@ func (d *Driver) told(path string, m *providers.Meta) *providers.Meta {
 func (d *Driver) Read(ctx context.Context, path, version string) (secret.Value, error) {
 	var v secret.Value
 	var found bool
+	if d.o.Cluster && strings.HasPrefix(path, sealedPrefix) {
+		return v, providers.Errorf(providers.Unsupported, "nobody but the cluster reads it")
+	}
 	err := d.call(ctx, "read", path, step{commit: func() {
 		v, found = d.w.read(d.o.Prefix+path, version)
 	}})

@@ -25,6 +25,8 @@ func (o objects) InspectObjects(ctx context.Context, refs []providers.ObjectRef)
 				found[ref] = d.object(ref)
 			} else if lack, lacks := d.w.lacks[ref]; lacks {
 				found[ref] = providers.Object{Lacks: &lack}
+			} else if ref.Kind == KindRollout && d.w.workloads[ref.Path] == nil {
+				found[ref] = providers.Object{Lacks: &providers.Lack{Text: "there is no such workload"}}
 			}
 		}
 	}})
@@ -44,7 +46,7 @@ func (o objects) WriteObject(ctx context.Context, req providers.ObjectRequest) (
 		check: func() (bool, error) { return false, d.checkObject(req) },
 		commit: func() {
 			first := req
-			first.Document = merged(d.w.objects[req.Ref], req.Ref, req.Document)
+			first.Document = d.merged(d.w.objects[req.Ref], req.Ref, req.Document)
 			if d.staged(req) {
 				first.Document = Begun
 			}
@@ -99,7 +101,7 @@ func (d *Driver) object(ref providers.ObjectRef) providers.Object {
 	if o == nil {
 		return providers.Object{}
 	}
-	is := providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: bare(ref.Kind), Kept: kept(ref.Kind), Settings: kept(ref.Kind)}
+	is := providers.Object{Version: o.version(), Document: o.text, Attributes: o.attrs, NoMark: d.bare(ref.Kind), Kept: d.kept(ref.Kind), Settings: d.kept(ref.Kind)}
 	if ref.Kind == KindMount {
 		is.ByHand = d.o.ByHand
 	}
@@ -114,6 +116,8 @@ func (o *object) version() string { return fmt.Sprintf("o%d", o.number) }
 func (d *Driver) checkObject(req providers.ObjectRequest) error {
 	o := d.w.objects[req.Ref]
 	switch {
+	case req.Ref.Kind == KindRollout && d.w.workloads[req.Ref.Path] == nil:
+		return providers.Errorf(providers.Conflict, "there is no such workload any more")
 	case o == nil && (req.IfVersion == "" || req.Document == ""):
 		return nil
 	case o == nil:
@@ -140,7 +144,7 @@ func (d *Driver) checkUnbind(req providers.ObjectRequest) error {
 // were known before.
 func (d *Driver) commitObject(req providers.ObjectRequest, known map[string]string) map[string]providers.Meta {
 	e := event{Kind: eventObject, Ref: req.Ref, Text: req.Document}
-	if d.o.Attributes && !bare(req.Ref.Kind) {
+	if d.o.Attributes && !d.bare(req.Ref.Kind) {
 		e.Attributes = req.Attributes
 	}
 	d.w.commit(e)

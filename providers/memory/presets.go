@@ -61,3 +61,9 @@ func container(path string) string {
 	}
 	return path
 }
+
+// Cluster is like Kubernetes: Secrets without older versions beside objects,
+// controllers and workloads.
+func Cluster() Options {
+	return Options{Conditional: true, Attributes: true, OpID: true, Patch: true, List: true, Objects: true, Cluster: true}
+}

@@ -31,6 +31,9 @@ type World struct {
 	lacks     map[providers.ObjectRef]providers.Lack
 	stale     map[string]*stale
 	late      []*lateWrite
+	workloads map[string][]string // paths of Secrets, by that of the rollout
+	sealing   providers.Sealing   // what sealed secrets are sealed with
+	said      []providers.Condition
 	faults    []*Fault
 	counts    map[string]int
 	single    []string // the field names of every single value
@@ -46,6 +49,7 @@ type record struct {
 	created  int64
 	attrs    providers.Attributes
 	setting  string
+	sealed   string // what it is sealed with
 	envelope uint32
 	more     *more
 }
@@ -84,15 +88,17 @@ type lateWrite struct {
 // NewWorld returns an empty platform whose instance has the given identity.
 func NewWorld(identity string) *World {
 	return &World{
-		identity: identity,
-		clock:    epoch.UnixNano(),
-		secrets:  map[string]*record{},
-		used:     map[string]uint64{},
-		objects:  map[providers.ObjectRef]*object{},
-		lacks:    map[providers.ObjectRef]providers.Lack{},
-		stale:    map[string]*stale{},
-		counts:   map[string]int{},
-		single:   []string{""},
+		identity:  identity,
+		clock:     epoch.UnixNano(),
+		secrets:   map[string]*record{},
+		used:      map[string]uint64{},
+		objects:   map[providers.ObjectRef]*object{},
+		lacks:     map[providers.ObjectRef]providers.Lack{},
+		workloads: map[string][]string{},
+		sealing:   providers.Sealing{Envelope: "key-1"},
+		stale:     map[string]*stale{},
+		counts:    map[string]int{},
+		single:    []string{""},
 	}
 }
 
@@ -153,6 +159,7 @@ func (w *World) meta(path string) *providers.Meta {
 	if r.value.IsObject() {
 		m.Fields = r.value.Names()
 	}
+	m.Envelope = r.sealed
 	if r.envelope > 0 {
 		m.Envelope = fmt.Sprintf("envelope-%d", r.envelope)
 	}
@@ -345,7 +352,7 @@ func (w *World) Settle() {
 // Calls returns how many calls of an operation were made: "identity",
 // "inspect", "read", "write", "patch", "delete", "set_attributes", "list",
 // "undelete", "batch", "inspect_objects", "write_object", "configure_object", "purge",
-// "incarnation", "lease" or "audit_access". The empty name is all of them.
+// "incarnation", "lease", "audit_access", "sealing", "consumers" or "conditions". The empty name is all of them.
 func (w *World) Calls(op string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -377,7 +384,7 @@ func (w *World) Clone() *World {
 	defer w.mu.Unlock()
 	c := NewWorld(w.identity)
 	c.clock, c.used, c.single, c.mounts, c.strange = w.clock, maps.Clone(w.used), w.single, w.mounts, w.strange
-	c.lacks = maps.Clone(w.lacks)
+	c.lacks, c.workloads, c.sealing, c.said = maps.Clone(w.lacks), maps.Clone(w.workloads), w.sealing, slices.Clone(w.said)
 	for path, r := range w.secrets {
 		record := *r
 		if r.more != nil {

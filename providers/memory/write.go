@@ -98,6 +98,9 @@ func (c *change) check() (done bool, err error) {
 	if c.patch && r == nil {
 		return false, providers.Errorf(providers.NotFound, "there is no such secret to change")
 	}
+	if err := c.checkCluster(r); err != nil {
+		return false, err
+	}
 	if c.patch && !r.value.IsObject() {
 		return false, providers.Errorf(providers.Invalid, "the secret has no fields")
 	}
@@ -157,6 +160,9 @@ func (c *change) event() event {
 		e.KeepAttributes = true
 	case o.Attributes:
 		e.Attributes, e.Setting = c.req.Attributes, o.Setting
+	}
+	if o.Cluster && strings.HasPrefix(c.req.Path, sealedPrefix) {
+		e.Sealed = c.sealing()
 	}
 	if c.patch {
 		e.value = secret.Value{}

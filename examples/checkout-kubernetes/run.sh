@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# A day with an app whose secrets go to Kubernetes: run.sh, with VAULT_ADDR and
+# VAULT_TOKEN of a server that may be played with, KUBECONFIG of such a cluster,
+# and SEALING_CERTIFICATE, the file that `kubeseal --fetch-cert` prints. README.md
+# says what has to be there. COFFER is the program; without it, the one on PATH.
+# Everything local is in a folder of its own.
+set -euo pipefail
+
+: "${VAULT_ADDR:?is not set: make openbao starts a server and says what to export}"
+: "${VAULT_TOKEN:?is not set: a root token, of a server to play with}"
+: "${KUBECONFIG:?is not set: the kubeconfig of a cluster to play with}"
+: "${SEALING_CERTIFICATE:?is not set: kubeseal --fetch-cert > sealing.pem, and its path}"
+example="$(cd "$(dirname "$0")" && pwd)"
+coffer="$(command -v "${COFFER:-coffer}")"
+case "$coffer" in /*) ;; *) coffer="$PWD/$coffer" ;; esac
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+export HOME="$work/home" XDG_CONFIG_HOME="$work/home/.config"
+unset SOPS_AGE_KEY SOPS_AGE_KEY_FILE COFFER_STATE COFFER_FINGERPRINT_KEY
+mkdir -p "$HOME" "$work/shop"
+cp "$example"/*.hcl "$example"/*.tmpl "$work/shop"
+cp "$SEALING_CERTIFICATE" "$work/shop/sealing.pem"
+cd "$work/shop"
+file=deploy/staging/checkout.yaml
+
+say() { printf '\n# %s\n' "$*"; }
+
+# quoted prints arguments as a person would type them.
+quoted() {
+	local arg
+	for arg; do
+		case "$arg" in
+		*[\[\"]*) printf "'%s' " "$arg" ;;
+		*) printf '%s ' "$arg" ;;
+		esac
+	done
+}
+
+# run EXIT ARGS… shows and runs a command that must end with that exit code.
+run() {
+	local want="$1" got=0
+	shift
+	echo "$ coffer $(quoted "$@")"
+	"$coffer" "$@" || got=$?
+	if [ "$got" -ne "$want" ]; then
+		echo "exit code $got, expected $want" >&2
+		exit 1
+	fi
+}
+
+say "What would happen? No value is read for it."
+run 0 plan
+
+say "Do it. At a terminal it would ask."
+run 0 apply -auto-approve
+
+say "The file for staging can be committed: nobody but its cluster opens it."
+cut -c 1-72 "$file"
+
+say "Nothing to do is nothing done: the file stays byte for byte."
+before="$(cksum "$file")"
+run 0 apply -auto-approve
+[ "$before" = "$(cksum "$file")" ]
+
+say "A new value for staging. One item of the file is sealed anew, the other stays."
+cp "$file" "$work/before.yaml"
+run 0 rotate 'app.checkout.secret.api_key["staging"]' -auto-approve
+diff "$work/before.yaml" "$file" | grep '^[<>]' | cut -c 1-30 || true
+
+say "Production: has the operator fetched what it was told to? Drift asks it."
+for _ in $(seq 60); do
+	if "$coffer" drift >/dev/null 2>&1; then break; fi
+	sleep 1
+done
+run 0 drift
+
+say "Who can read the password of production?"
+run 0 graph -reads 'app.checkout.secret.db["production"]'
+
+say "That is all. Next: docs/providers/kubernetes.md"
