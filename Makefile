@@ -52,8 +52,9 @@ bench: build ## size and start time of the binary, then the benchmarks
 	internal/tools/bench.sh build/coffer
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-bench-peers: build ## Coffer beside a bare HTTP client, against a real OpenBao
-	COFFER_TEST_BAO="$$(internal/tools/openbao/build.sh)" COFFER_TEST_BINARY=$(CURDIR)/build/coffer $(GO) test -tags $(TAGS),peers -v -count 1 -timeout 60m ./internal/peers
+bench-peers: build ## Coffer beside a bare HTTP client, against a real OpenBao and a real Kubernetes API server
+	COFFER_TEST_BAO="$$(internal/tools/openbao/build.sh)" COFFER_TEST_ETCD="$$(internal/tools/etcd/build.sh)" \
+		COFFER_TEST_KUBEAPISERVER="$$(internal/tools/kubeapiserver/build.sh)" COFFER_TEST_BINARY=$(CURDIR)/build/coffer $(GO) test -tags $(TAGS),peers -v -count 1 -timeout 60m ./internal/peers
 
 soak: ## the long versions of the tests, for a night
 	$(SERVERS) $(GO) test -tags $(TAGS),servers,soak -timeout 0 ./...

@@ -17,6 +17,7 @@ func (b *builder) access() {
 	for _, ref := range b.stores.Refs() {
 		b.accessOn(b.stores[ref], used)
 	}
+	b.broughtAlong()
 	for _, p := range b.cfg.Policies {
 		for i := range p.Readers {
 			if r := &p.Readers[i]; !used[r] {
@@ -63,6 +64,21 @@ func (b *builder) accessOn(store *Store, used map[*lang.Reader]bool) {
 			c.by, c.rng = []addr.Address{d.block.Address}, rangeOf(d.block.Range)
 		}
 		b.compile(c)
+	}
+}
+
+// broughtAlong gives what ties an operator to its policy the block that brings
+// the policy along.
+func (b *builder) broughtAlong() {
+	for _, policy := range b.inOrder {
+		if b.deliveryOf(policy.spec.Policy) == nil {
+			continue
+		}
+		for _, c := range b.inOrder {
+			if c.store == policy.store && !c.block && slices.Contains(c.spec.Needs, policy.spec.Ref) {
+				c.by = united(c.by, policy.by)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package planner_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/cofferhq/coffer/planner/plannertest"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/memory"
+	"github.com/cofferhq/coffer/providers/secret"
 )
 
 // cluster is a world with a store that an operator can read and a cluster in
@@ -237,4 +239,121 @@ func TestARestartWaitsForItsSecrets(t *testing.T) {
 	expect(t, w.Plan(), "update "+env+" source_changed reads", restarted)
 	w.Apply()
 	expect(t, w.Plan())
+}
+
+// TestASavedPlanOfACluster: a rollout's text is known only in a plan, so it is no
+// part of what is compared, and is made anew.
+func TestASavedPlanOfACluster(t *testing.T) {
+	place := providers.ObjectRef{Kind: memory.KindRollout, Path: "shop-dev/deployment/api"}
+	for name, c := range map[string]struct {
+		start   string
+		change  func(w *plannertest.World, k *memory.World)
+		refused string
+	}{
+		"all of it": {},
+		"an update": {start: allWays},
+		"somebody restarted it meanwhile": {
+			start: allWays, change: func(_ *plannertest.World, k *memory.World) { k.SetDocument(place, "by = hand\n") }, refused: rollout,
+		},
+		"somebody wrote the sealed one meanwhile": {
+			start: allWays, change: func(_ *plannertest.World, k *memory.World) { k.Edit(sealedPath, secret.String("x"), "eve") }, refused: sealed,
+		},
+		"somebody made the external one meanwhile": {
+			change: func(_ *plannertest.World, k *memory.World) {
+				k.SetDocument(providers.ObjectRef{Kind: memory.KindExternalSecret, Path: "shop-dev/shop-ext"}, "x\n")
+			}, refused: ext,
+		},
+		"another workload": {
+			change: func(w *plannertest.World, k *memory.World) {
+				w.Configure(app(loginBlock + envBlock(restart) + sealedBlock(restart) + extBlock(restart, `labels = { a = "b" }`, "immutable = true", `name = "x"`)))
+			}, refused: ext,
+		},
+		"another secret to restart for": {
+			change: func(w *plannertest.World, k *memory.World) {
+				w.Configure(app(loginBlock + envBlock(restart) + sealedBlock() + extBlock(restart)))
+			}, refused: rollout,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := cluster(t)
+			k := w.Stores["kubernetes"]
+			w.Configure(allWays)
+			if c.start != "" {
+				w.Configure(sourced(c.start))
+				w.Environ["A"] = "one"
+				w.Apply()
+				w.Environ["A"] = "two"
+			}
+			p := saved(t, w.Plan())
+			if len(p.Changes) < 4 {
+				t.Fatalf("the plan is too poor: %q", lines(p))
+			}
+			if c.change != nil {
+				c.change(w, k)
+			}
+			_, err := applySaved(w, p)
+			if c.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), c.refused) {
+					t.Errorf("not refused for %s: %v", c.refused, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, w.Plan())
+			if after := change(t, p, rollout).After; k.Document(place) != after {
+				t.Errorf("started with %q, planned %q", k.Document(place), after)
+			}
+		})
+	}
+}
+
+// sourced takes the login from the environment.
+func sourced(hcl string) string { return with(hcl, "random_hex()", `from_env("A")`) }
+
+// TestNotRestarted asks the cluster only where a value changes, and tells of what
+// nothing restarts.
+func TestNotRestarted(t *testing.T) {
+	for name, c := range map[string]struct {
+		hcl   string
+		do    func(w *plannertest.World, k *memory.World)
+		opts  []plannertest.Option
+		want  string
+		calls int
+	}{
+		"nothing changes":        {hcl: app(loginBlock + envBlock())},
+		"labels change":          {hcl: app(loginBlock + envBlock(`labels = { a = "b" }`))},
+		"the key is renewed":     {hcl: app(loginBlock + sealedBlock()), do: renewed},
+		"a value changes":        {hcl: app(loginBlock + envBlock()), opts: rotated(), want: env + ": used by deployment shop-dev/api", calls: 1},
+		"of a sealed one":        {hcl: app(loginBlock + sealedBlock()), opts: rotated(), want: sealed + ": used by deployment shop-dev/api", calls: 1},
+		"of one that is fetched": {hcl: app(loginBlock + extBlock()), opts: rotated(), want: ext + ": used by deployment shop-dev/api", calls: 1},
+		"one that is restarted":  {hcl: app(loginBlock + envBlock(restart)), opts: rotated(), calls: 1},
+		"nobody may look": {
+			hcl: app(loginBlock + envBlock()), opts: rotated(), want: "could not be told", calls: 1,
+			do: func(_ *plannertest.World, k *memory.World) { k.Inject(memory.Deny("consumers", "")) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := cluster(t)
+			w.Configure(with(c.hcl, `labels = { a = "b" }`, ""))
+			w.Apply()
+			w.Configure(c.hcl)
+			if c.do != nil {
+				c.do(w, w.Stores["kubernetes"])
+			}
+			l := w.Look(c.opts...)
+			found := planner.NotRestarted(context.Background(), l.Plan, l.Desired, l.Stores)
+			var said []string
+			for _, n := range found {
+				said = append(said, n.Address.String()+": "+n.Text)
+			}
+			if text := strings.Join(said, "\n"); !strings.Contains(text, c.want) || c.want == "" && text != "" {
+				t.Errorf("notes %s", text)
+			}
+			if n := w.Stores["kubernetes"].Calls("consumers"); n != c.calls {
+				t.Errorf("%d calls", n)
+			}
+		})
+	}
 }

@@ -125,6 +125,24 @@ var decisions = []struct {
 		want: []string{"unknown " + key + " unreachable"},
 	},
 	{
+		row: "a rollout: restart what is to be", name: "a value changes",
+		do: func(w *plannertest.World) *planner.Plan {
+			withCluster(w)
+			w.Configure(app(loginBlock + envBlock(restart))).Apply()
+			return w.Plan(rotated()...)
+		},
+		want: []string{"update " + env + " source_changed", rotate, restarted},
+	},
+	{
+		row: "a rollout: restart what is to be", name: "no value changes",
+		do: func(w *plannertest.World) *planner.Plan {
+			withCluster(w)
+			w.Configure(app(loginBlock + envBlock())).Apply()
+			return w.Configure(app(loginBlock + envBlock(restart, `labels = { a = "b" }`))).Plan()
+		},
+		want: []string{"update " + env + " metadata_changed"},
+	},
+	{
 		row: "its place is another's: wait", name: "the other moves on in this plan",
 		do: func(w *plannertest.World) *planner.Plan {
 			w.Configure(placesOf("a", "p/a", "b", "p/b")).Apply()

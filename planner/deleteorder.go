@@ -16,6 +16,7 @@ func (x *differ) objectsLast() {
 		return
 	}
 	x.plan.Changes = slices.DeleteFunc(x.plan.Changes, func(c Change) bool { return x.holdsOn(&c) })
+	x.keepWhatIsUsed()
 	users := map[addr.Location][]*Change{} // deletes, by what they were made of
 	all := map[string][]Key{}              // by provider
 	for i := range x.plan.Changes {
@@ -48,6 +49,44 @@ func (x *differ) objectsLast() {
 		}
 	}
 	x.breakCircles()
+}
+
+// keepWhatIsUsed takes the deletes of objects out of the plan that another one is
+// made of which stays, since nothing can be done about it in this plan. What only
+// ties two others is no reason to keep them.
+func (x *differ) keepWhatIsUsed() {
+	for again := true; again; {
+		again = false
+		used := map[addr.Location]addr.Address{}
+		stays := func(loc addr.Location) {
+			e := x.s.Entries[loc]
+			for i := 0; e != nil && i < len(e.Needs); i++ {
+				kind, path, _ := strings.Cut(e.Needs[i], " ")
+				used[x.shared(addr.Location{Provider: loc.Provider, Kind: kind, Path: path})] = e.Address
+			}
+		}
+		for i := range x.plan.Changes {
+			if c := &x.plan.Changes[i]; !c.carriedOut() && c.Role == state.RoleObject && !x.isBinding(x.locationOf(c)) {
+				stays(x.locationOf(c))
+			}
+		}
+		for _, loc := range x.kept {
+			stays(loc)
+		}
+		x.plan.Changes = slices.DeleteFunc(x.plan.Changes, func(c Change) bool {
+			by, in := used[x.shared(x.locationOf(&c))]
+			if c.Action != Delete || c.Role != state.RoleObject || !in {
+				return false
+			}
+			x.plan.Notes = append(x.plan.Notes, Note{
+				Address: c.Address, Reason: ReasonRemoved, Range: c.Range,
+				Text: "stays for now: " + by.String() + " is still made of it, and nothing can be done about that in this plan",
+			})
+			x.kept = append(x.kept, x.locationOf(&c))
+			again = true
+			return true
+		})
+	}
 }
 
 // shared is a location for every provider that has the same objects.

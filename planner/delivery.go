@@ -26,6 +26,14 @@ type delivered struct {
 	reader *lang.Reader // as which the operator reads; nil where that is not ours to give
 }
 
+// Operator is as whom an operator reads secrets on their store for one
+// external_secret.
+type Operator struct {
+	Block   addr.Address
+	Reader  lang.Reader
+	Secrets []addr.Address
+}
+
 // fetch is what an operator makes of which secrets.
 type fetch struct {
 	block         addr.Address
@@ -46,6 +54,9 @@ func (b *builder) deliver() {
 			continue
 		}
 		b.delivered = append(b.delivered, d)
+		if d.reader != nil {
+			b.d.Operators = append(b.d.Operators, Operator{block.Address, *d.reader, d.secrets})
+		}
 		if ref := d.cluster.Ref(); d.path != "" {
 			b.d.fetched[ref] = append(b.d.fetched[ref], providers.Managed{Path: d.path, Environment: block.Address.Environment})
 			b.d.fetches = append(b.d.fetches, fetch{block.Address, ref, d.path, d.secrets})

@@ -94,6 +94,8 @@ type Desired struct {
 	Moved     []*lang.Moved
 	// Environments are the declared names, in order.
 	Environments []string
+	// Operators are those of clusters that fetch secrets for external_secrets.
+	Operators []Operator
 
 	cfg        *lang.Config // for the policy pack
 	byAddress  map[addr.Address]*Resource

@@ -117,6 +117,7 @@ type differ struct {
 	inputsSeen map[string]int                  // latest generation that anything was made of, by address
 	marked     map[string]addr.Location        // strangers with our mark, by the address hash in it
 	declared   map[string]*Resource            // secrets, by the address hash in their mark; see index
+	kept       []addr.Location                 // objects that stay for now, as another is made of them
 	unknown    []addr.Location                 // listed, and named by neither configuration nor state
 	outcomes   []outcome                       // by Resource.n
 	readers    map[addr.Address][]Key          // changes that stop using a secret

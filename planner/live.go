@@ -120,7 +120,7 @@ func (a *answers) object(ref providers.ObjectRef) Observation {
 	if o, known := a.objects[ref]; known && o.Lacks != nil {
 		return Observation{Lacks: o.Lacks}
 	} else if known {
-		return Observation{Object: &o, Exists: true}
+		return Observation{Object: &o, Exists: true, Meta: providers.Meta{ChangedBy: o.ChangedBy, Created: o.Changed}}
 	}
 	return Observation{}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Place is what a default path is made from.
@@ -40,6 +41,10 @@ type Object struct {
 	Version    string
 	Document   string // canonical text, fit for a line diff
 	Attributes Attributes
+	// ChangedBy set a part of it after us, at Changed, as the platform calls who did;
+	// both are zero where it does not tell.
+	ChangedBy string
+	Changed   time.Time
 	// NoMark: an object of this kind has no room for an owner mark. It is ours
 	// when the state has it, or its document is the one that is wanted.
 	NoMark bool

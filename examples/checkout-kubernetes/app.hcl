@@ -48,7 +48,9 @@ app "checkout" {
   }
 
   # Who may read what the blocks make: a Role that names the Secret, and no more.
+  # Not in staging: what a file makes in the cluster, Argo CD or Flux gives to read.
   policy "runtime" {
-    readers = [kubernetes_service_account("checkout-${each.environment}", "api")]
+    environments = ["dev", "production"]
+    readers      = [kubernetes_service_account("checkout-${each.environment}", "api")]
   }
 }

@@ -73,12 +73,18 @@ type graphNode struct {
 }
 
 // isSecret tells what can be read from what decides who reads.
-func (n *graphNode) isSecret() bool { return n.Kind == addr.KindSecret || n.Kind == addr.KindEnvFile }
+func (n *graphNode) isSecret() bool {
+	switch n.Kind {
+	case addr.KindSecret, addr.KindEnvFile, addr.KindKubernetesSecret, addr.KindSealedSecret, addr.KindExternalSecret:
+		return true
+	}
+	return false
+}
 
 // graphReader is a reader by a policy, or by the recipients of a file.
 type graphReader struct {
 	Reader string       `json:"reader"`
-	Policy addr.Address `json:"policy,omitzero"`
+	Policy addr.Address `json:"policy,omitzero"` // or the external_secret whose operator it is
 	List   addr.Address `json:"list,omitzero"`
 	args   []string
 }
@@ -153,7 +159,12 @@ func newGraph(cfg *lang.Config) graph {
 	for _, s := range cfg.Secrets {
 		g.Nodes = append(g.Nodes, graphNode{
 			Address: s.Address, Kind: s.Address.Kind, Store: s.Store, Replicas: s.Replicas,
-			Uses: uses(s), Readers: readers[s.Address],
+			Uses: uses(s.Fields, s.Address), Readers: readers[s.Address],
+		})
+	}
+	for _, d := range cfg.Deliveries {
+		g.Nodes = append(g.Nodes, graphNode{
+			Address: d.Address, Kind: d.Address.Kind, Store: d.Provider, Uses: uses(d.Items, d.Address), Readers: readers[d.Address],
 		})
 	}
 	g.Nodes = append(g.Nodes, policies...)
@@ -197,12 +208,20 @@ func (g *graph) access(desired *planner.Desired) {
 			g.Nodes[i].decidedBy(r, desired)
 		}
 	}
+	for _, o := range desired.Operators {
+		for _, a := range o.Secrets {
+			n := &g.Nodes[at[a]]
+			n.Readers = append(n.Readers, graphReader{Reader: readerText(o.Reader), Policy: o.Block, args: o.Reader.Args})
+		}
+	}
 }
 
 // object adds an object, to the policy that it stands for where there is one.
 // The recipients of a file are shown as the readers that they are.
 func (g *graph) object(r *planner.Resource, i int, known bool) {
 	switch {
+	case known && g.Nodes[i].Kind == addr.KindExternalSecret:
+		g.Nodes[i].Uses = append(g.Nodes[i].Uses, r.Needs...)
 	case known:
 		g.Nodes[i].Store = r.Store
 		if !slices.Contains(g.Nodes[i].lists, r.Address) {
@@ -238,10 +257,11 @@ func (n *graphNode) addRecipient(who string, list addr.Address) {
 	}
 }
 
-// uses returns the other secrets that s is made of, in order and each once.
-func uses(s *lang.Secret) []addr.Address {
+// uses returns the other secrets that something is made of, in order and each
+// once.
+func uses(fields []lang.Field, self addr.Address) []addr.Address {
 	var found []addr.Address
-	seen := map[addr.Address]bool{s.Address: true}
+	seen := map[addr.Address]bool{self: true}
 	var visit func(*lang.Source)
 	visit = func(src *lang.Source) {
 		if src.Kind == lang.Reference && !seen[src.Ref.Address] {
@@ -252,7 +272,7 @@ func uses(s *lang.Secret) []addr.Address {
 			visit(arg)
 		}
 	}
-	for _, f := range s.Fields {
+	for _, f := range fields {
 		visit(f.Source)
 	}
 	return found

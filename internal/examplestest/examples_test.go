@@ -53,7 +53,7 @@ func TestExamplesRun(t *testing.T) {
 }
 
 // onServers are the examples whose script needs a server.
-var onServers = []string{"checkout-vault"}
+var onServers = []string{"checkout-kubernetes", "checkout-vault"}
 
 func filesBelow(t *testing.T, dir string) []string {
 	t.Helper()

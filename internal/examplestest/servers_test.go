@@ -3,12 +3,14 @@
 package examplestest
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/cofferhq/coffer/providers/vault/vaulttest"
+	"github.com/cofferhq/coffer/state/statetest/servers"
 )
 
 func sopsTool(t *testing.T) string {
@@ -101,4 +103,47 @@ func TestCheckoutVault(t *testing.T) {
 	if read != 4 {
 		t.Errorf("%d values were asked for, want 4", read)
 	}
+}
+
+// The day with Kubernetes, with the real controllers and OpenBao, leaves nothing
+// behind on this machine.
+func TestCheckoutKubernetes(t *testing.T) {
+	c := servers.Kube(t)
+	servers.InstallCRDs(t, c, servers.SealedSecretsCRD)
+	servers.InstallCRDs(t, c, servers.ExternalSecretsCRDs)
+	sealer := servers.SealedSecrets(t, c)
+	servers.ExternalSecrets(t, c)
+	server := vaulttest.Start(t, vaulttest.Options{})
+	server.Must(http.MethodPost, "sys/mounts/secret", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	signInByCluster(server, c)
+	for _, namespace := range []string{"checkout-dev", "checkout-production"} {
+		c.Must(http.MethodPost, "/api/v1/namespaces", map[string]any{"metadata": map[string]any{"name": namespace}})
+	}
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, []byte(c.Kubeconfig(c.AdminToken)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newPlace(t)
+	out := p.run(examples, map[string]string{
+		"VAULT_ADDR": server.Address, "VAULT_TOKEN": server.RootToken, "KUBECONFIG": kubeconfig, "SEALING_CERTIFICATE": sealer.CertFile,
+	}, "bash", "checkout-kubernetes/run.sh")
+	t.Log(out)
+	if left := append(filesBelow(t, p.home), filesBelow(t, p.tmp)...); len(left) > 0 {
+		t.Errorf("run.sh left %v behind", left)
+	}
+}
+
+// signInByCluster lets service accounts of the cluster sign in to a server, as
+// the example's page says.
+func signInByCluster(server *vaulttest.Server, c *servers.Cluster) {
+	const rbac = "rbac.authorization.k8s.io"
+	c.Must(http.MethodPost, "/api/v1/namespaces/default/serviceaccounts", map[string]any{"metadata": map[string]any{"name": "reviewer"}})
+	c.Must(http.MethodPost, "/apis/"+rbac+"/v1/clusterrolebindings", map[string]any{
+		"metadata": map[string]any{"name": "reviewer"}, "roleRef": map[string]any{"apiGroup": rbac, "kind": "ClusterRole", "name": "system:auth-delegator"},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "reviewer", "namespace": "default"}},
+	})
+	server.Must(http.MethodPost, "sys/auth/kubernetes", map[string]any{"type": "kubernetes"})
+	server.Must(http.MethodPost, "auth/kubernetes/config", map[string]any{
+		"kubernetes_host": c.Address, "kubernetes_ca_cert": string(c.CA), "token_reviewer_jwt": c.ServiceAccountToken("default", "reviewer"), "disable_local_ca_jwt": true,
+	})
 }

@@ -75,13 +75,17 @@ type bench struct {
 }
 
 func newBench(t *testing.T, size int) *bench {
-	coffer := os.Getenv("COFFER_TEST_BINARY")
-	if coffer == "" {
-		t.Fatal("COFFER_TEST_BINARY is not set: it is the path of coffer, which `make bench-peers` builds")
-	}
-	b := &bench{t: t, size: size, storage: vaulttest.File, coffer: coffer}
+	b := &bench{t: t, size: size, storage: vaulttest.File, coffer: cofferBinary(t)}
 	b.server = vaulttest.Start(t, vaulttest.Options{Storage: b.storage, NoAudit: true})
 	return b
+}
+
+func cofferBinary(t *testing.T) string {
+	path := os.Getenv("COFFER_TEST_BINARY")
+	if path == "" {
+		t.Fatal("COFFER_TEST_BINARY is not set: it is the path of coffer, which `make bench-peers` builds")
+	}
+	return path
 }
 
 // workspace writes a configuration of b.size secrets on a mount, a file an app.
@@ -115,14 +119,19 @@ type sample struct {
 // requests are counted, which costs time: those runs are not timed.
 func (b *bench) program(dir, address string, want int, name string, args ...string) sample {
 	b.t.Helper()
+	return program(b.t, dir, []string{"VAULT_ADDR=" + address, "VAULT_TOKEN=" + b.server.RootToken, "COFFER_VAR_address=" + address}, want, name, args...)
+}
+
+func program(t *testing.T, dir string, env []string, want int, name string, args ...string) sample {
+	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "VAULT_ADDR="+address, "VAULT_TOKEN="+b.server.RootToken, "COFFER_VAR_address="+address, "HOME="+dir)
+	cmd.Env = append(append(os.Environ(), env...), "HOME="+dir)
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	wall := time.Since(start)
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
-		b.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, last(string(out), 2000))
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, last(string(out), 2000))
 	}
 	s := sample{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	_, _ = fmt.Sscanf(string(out), "requests %d", &s.requests) // of the bare client

@@ -26,6 +26,8 @@ type crashStory struct {
 	name  string
 	knobs memory.Options
 	other *memory.Options // of the store memory.b, where there is one
+	// cluster: there is one, with a workload that is restarted.
+	cluster bool
 	start string
 	// byHand is what others did after the first apply.
 	byHand func(w *World)
@@ -242,7 +244,7 @@ func crashStories() []crashStory {
 			},
 		)
 	}
-	return stories
+	return append(stories, clusterStories()...)
 }
 
 // beside is an object that a block beside the apps declares.
@@ -312,7 +314,7 @@ func (s crashStory) cut(t *testing.T, at int) bool {
 		return false
 	}
 	after := w.everything()
-	if err := errors.Join(s.settle(w), s.counted(w), s.survived(before, after, w.everything())); err != nil {
+	if err := errors.Join(s.settle(w), s.counted(w), s.restarted(w), s.survived(before, after, w.everything())); err != nil {
 		t.Fatalf("cut at point %d, %s: %v\nbefore %v\nafter %v\nend %v", at, where, err, before, after, w.everything())
 	}
 	return true
@@ -328,6 +330,9 @@ func (s crashStory) world(t *testing.T, cut func(string) error) *World {
 		other := *s.other
 		other.At = cut
 		w.AddStore("b", other)
+	}
+	if s.cluster {
+		s.withCluster(w, cut)
 	}
 	w.Objects = s.before
 	if s.start != "" {

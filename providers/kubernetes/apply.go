@@ -60,7 +60,7 @@ func (k objectKind) fits(now *live, ifVersion string) error {
 		return providers.Errorf(providers.Conflict, "a %s of this name is there already", k.resource.kind).
 			WithHint("%s", hintTaken(&now.Metadata))
 	case now.version(k.document(now)) != ifVersion:
-		return providers.Errorf(providers.Conflict, "the %s was changed meanwhile%s", k.resource.kind, now.Metadata.others())
+		return providers.Errorf(providers.Conflict, "the %s was changed meanwhile%s", k.resource.kind, now.byOutsider())
 	case now.Metadata.DeletionTimestamp != "":
 		return now.Metadata.held(providers.Conflict)
 	}

@@ -274,8 +274,9 @@ func (l *live) meta(key string) (string, bool) {
 // described is what the contract says of an object.
 func (d *Driver) described(k objectKind, l *live) *providers.Object {
 	document := k.document(l)
+	who, when := l.outsider()
 	return &providers.Object{
-		Version: l.version(document), Document: document, Attributes: l.Metadata.attributes(),
+		Version: l.version(document), Document: document, Attributes: l.Metadata.attributes(), ChangedBy: who, Changed: when,
 		Kept: k.kind == delivery.KindServiceAccount,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/secret"
@@ -73,13 +74,8 @@ func (l *live) changedBy() string {
 // none, or these credentials may not see them, there are none of ours: what is
 // recorded is looked at by itself.
 func (d *Driver) listSealed(ctx context.Context, namespace string, into map[string]providers.Meta) error {
-	group := resource{sealedKind.resource.group, "APIGroup", sealedKind.resource.group, []string{"apis"}}
-	var served object
-	_, err := d.client.do(ctx, request{verb: get, resource: group, shape: whole}, &served)
-	if providers.CodeOf(err) == providers.NotFound || providers.CodeOf(err) == providers.Denied {
-		return nil
-	}
-	if err != nil {
+	served, err := d.sealsHere(ctx)
+	if err != nil || !served {
 		return err
 	}
 	all, err := d.listObjects(ctx, sealedKind, namespace)
@@ -90,6 +86,19 @@ func (d *Driver) listSealed(ctx context.Context, namespace string, into map[stri
 		into[sealedPrefix+path] = l.sealedMeta()
 	}
 	return err
+}
+
+// sealsHere reports whether the cluster knows SealedSecrets, as far as these
+// credentials may see.
+func (d *Driver) sealsHere(ctx context.Context) (bool, error) {
+	var list struct {
+		Groups []apiGroup `json:"groups"`
+	}
+	_, err := d.client.do(ctx, request{verb: get, resource: resource{"apis", "APIGroupList", "", nil}, shape: whole}, &list)
+	if providers.CodeOf(err) == providers.Denied {
+		return false, nil
+	}
+	return slices.ContainsFunc(list.Groups, func(g apiGroup) bool { return g.Name == sealedKind.resource.group }), err
 }
 
 // sealedChange is one change of a SealedSecret.
