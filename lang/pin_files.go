@@ -43,9 +43,10 @@ func compareFiles(trusted, proposed Loaded, before, now *pins) hcl.Diagnostics {
 
 // CompareNamed compares the files of a configuration that a text names which
 // comes from elsewhere, such as a variable of the environment: a path, or several
-// in a list. what names the text for people.
+// in a list. what names the text for people. A file that the trusted copy does not
+// have is one that the job made, as it chose the name.
 func CompareNamed(trusted, proposed, what, text string) hcl.Diagnostics {
-	c := fileComparison{trusted: trusted, proposed: proposed, seen: map[string]bool{}}
+	c := fileComparison{trusted: trusted, proposed: proposed, made: true, seen: map[string]bool{}}
 	var out hcl.Diagnostics
 	for _, d := range c.named(text, true) {
 		diag := unplaced("Another file than the trusted copy has", "%s names %s, and that file is %s. %s, %s", what, quoted(d.name), d.how, decidesWhere, pinnedAdvice)
@@ -57,6 +58,7 @@ func CompareNamed(trusted, proposed, what, text string) hcl.Diagnostics {
 
 type fileComparison struct {
 	trusted, proposed string
+	made              bool // the job may have made what the trusted copy lacks
 	seen              map[string]bool
 }
 
@@ -216,7 +218,7 @@ func (c *fileComparison) compare(name string) (content []byte, how string) {
 	switch {
 	case wasErr == nil && isErr == nil && sameFile(trusted, proposed):
 		return nil, "one for both, so that nothing says whether it may be trusted: name a trusted copy that has a file of its own there"
-	case errors.Is(wasErr, errNoFile) && errors.Is(isErr, errNoFile):
+	case errors.Is(wasErr, errNoFile) && (c.made || errors.Is(isErr, errNoFile)):
 		return nil, ""
 	case errors.Is(wasErr, errNoFile):
 		return nil, "not in the trusted copy"

@@ -389,6 +389,10 @@ func TestPinFollowsFiles(t *testing.T) {
 			t.Errorf("%q: %s", text, printDiags(diags, b.Dir))
 		}
 	}
+	write(t, b.Dir, "made-by-the-job", "x")
+	if diags := CompareNamed(a.Dir, b.Dir, "X", filepath.Join(b.Dir, "made-by-the-job")); len(diags) > 0 {
+		t.Errorf("a file of the job: %s", printDiags(diags, b.Dir))
+	}
 	write(t, b.Dir, "host.txt", "other")
 	for _, text := range []string{filepath.Join(b.Dir, "host.txt"), "/none:" + filepath.Join(b.Dir, "host.txt"), "host.txt:kube/config"} {
 		if diags := CompareNamed(a.Dir, b.Dir, "X", text); len(diags) != 1 || !strings.HasPrefix(diags[0].Detail, "X names ") {

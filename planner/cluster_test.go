@@ -130,7 +130,17 @@ func TestRollouts(t *testing.T) {
 		},
 		"all ways at once": {
 			start: allWays, opts: rotated(),
-			want: []string{"update " + env + " source_changed", "update " + sealed + " source_changed", rotate, restarted},
+			want: []string{"update " + ext + " source_changed", "update " + env + " source_changed", "update " + sealed + " source_changed", rotate, restarted},
+		},
+		"the operator is told first": {
+			start: app(loginBlock + extBlock(restart)), opts: rotated(), says: "told to fetch anew",
+			do:   func(_ *plannertest.World, k *memory.World) { k.ResetCalls() },
+			want: []string{"update " + ext + " source_changed", rotate, restarted},
+			check: func(t *testing.T, w *plannertest.World, k *memory.World) {
+				if n := k.Calls("write_object"); n != 2 {
+					t.Errorf("%d objects were written, not the external secret and the restart", n)
+				}
+			},
 		},
 		"labels change": {
 			start: just, hcl: app(loginBlock + envBlock(restart, `labels = { team = "a" }`)),

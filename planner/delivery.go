@@ -242,6 +242,9 @@ func (b *builder) afterDeliveries() {
 	for _, d := range b.delivered {
 		made := d.compiled[0].made
 		made.After = slices.Clone(d.secrets)
+		if len(d.block.Rollouts) > 0 {
+			made.Fetches = d.secrets
+		}
 		for _, policy := range b.inOrder {
 			if policy.store == d.cluster || !slices.Contains(policy.by, d.block.Address) {
 				continue

@@ -51,9 +51,12 @@ type Resource struct {
 	After []addr.Address
 	// Rolls is, of the rollout of a workload, what is restarted for: its Document
 	// names the generation of each, and so is known only in a plan.
-	Rolls  []addr.Address
-	Import *lang.Import
-	Range  *Range
+	Rolls []addr.Address
+	// Fetches are, of what an operator fetches for programs that are restarted,
+	// the secrets: it is told at once when one of them has another value.
+	Fetches []addr.Address
+	Import  *lang.Import
+	Range   *Range
 
 	n int // its position in Desired.Resources
 }

@@ -66,6 +66,9 @@ func (x *differ) sameObject(f *facts) outcome {
 		marked && f.o.Attributes().Mark != x.mark(f.r):
 		return outcome{change: f.change(Update, ReasonMetadataChanged, "")}
 	}
+	if before, after := x.rolled(&Resource{Rolls: f.r.Fetches}); before != after {
+		return outcome{change: f.change(Update, ReasonSourceChanged, "the operator is told to fetch anew, before programs are restarted")}
+	}
 	return outcome{}
 }
 

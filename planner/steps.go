@@ -85,7 +85,7 @@ func (s *step) effectless(project string) bool {
 		return len(c.Fields) == 0 && (!marks || marked)
 	case Update:
 		if s.res != nil && s.res.IsObject() {
-			return s.stands(project)
+			return s.stands(project) && (c.Reason != ReasonSourceChanged || len(s.res.Fetches) == 0) // written again, it is looked at
 		}
 		return s.res != nil && len(c.Fields) == 0 && c.From == nil && !marks
 	}

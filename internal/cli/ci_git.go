@@ -129,7 +129,7 @@ func gitSaid(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "fatal: "))
-		if line != "" && !strings.HasPrefix(line, "hint: ") {
+		if line != "" && !saysNothing(line) {
 			lines = append(lines, line)
 		}
 	}
@@ -138,6 +138,12 @@ func gitSaid(text string) string {
 		lines = lines[len(lines)-most:]
 	}
 	return render.Sanitize(userInfo.ReplaceAllString(strings.Join(lines, "; "), "${1}(hidden)@"))
+}
+
+// saysNothing reports whether a line of git repeats what is known: to which
+// address it spoke, that it failed, and advice for a person at a keyboard.
+func saysNothing(line string) bool {
+	return slices.ContainsFunc([]string{"hint: ", "To ", "error: failed to push some refs"}, func(p string) bool { return strings.HasPrefix(line, p) })
 }
 
 // limitedBuffer keeps the beginning of what is written.

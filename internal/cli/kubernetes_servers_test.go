@@ -6,13 +6,17 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/cofferhq/coffer/providers/vault/vaulttest"
 	"github.com/cofferhq/coffer/state/statetest/servers"
@@ -30,16 +34,41 @@ func TestKubernetesScripts(t *testing.T) {
 	servers.ExternalSecrets(t, c)
 	bao := vaulttest.Start(t, vaulttest.Options{})
 	t.Run("scripts", func(t *testing.T) {
-		runScripts(t, "testdata/kubernetes", atCluster(c, sealer, atVault(bao)), vaultCommands(), scriptCommands{
+		shared := &sealerOf{sealer: sealer}
+		runScripts(t, "testdata/kubernetes", atCluster(c, shared, atVault(bao)), vaultCommands(), scriptCommands{
 			"kube": callKube, "await": awaitCondition, "samevalue": sameValue, "until": untilValue,
+			"argo": applyFile, "controls": controlWorkload, "reads": readsAs, "renewkey": shared.renew, "has": hasText,
 		})
 	})
+}
+
+// sealerOf is the controller that all scripts share: one may renew its key.
+type sealerOf struct {
+	mu     sync.Mutex
+	sealer *servers.Sealer
+}
+
+func (s *sealerOf) certificate() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sealer.Cert
+}
+
+// renew makes a new key, and sealing.pem its certificate: renewkey
+func (s *sealerOf) renew(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: renewkey")
+	}
+	s.mu.Lock()
+	s.sealer.RenewKey(life{ts})
+	s.mu.Unlock()
+	ts.Check(os.WriteFile(ts.MkAbs("sealing.pem"), s.certificate(), 0o644))
 }
 
 // clusterOf is where a script's commands find its cluster.
 type clusterOf struct{}
 
-func atCluster(c *servers.Cluster, sealer *servers.Sealer, before func(*testscript.Env) error) func(*testscript.Env) error {
+func atCluster(c *servers.Cluster, sealer *sealerOf, before func(*testscript.Env) error) func(*testscript.Env) error {
 	return func(env *testscript.Env) error {
 		if err := before(env); err != nil {
 			return err
@@ -51,7 +80,7 @@ func atCluster(c *servers.Cluster, sealer *servers.Sealer, before func(*testscri
 		env.Setenv("NAMESPACE", namespace)
 		env.Setenv("COFFER_VAR_namespace", namespace)
 		knowCluster(env.Values[vaultOf{}].(*vaulttest.Server), c, namespace)
-		if err := os.WriteFile(filepath.Join(env.WorkDir, "sealing.pem"), sealer.Cert, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, "sealing.pem"), sealer.certificate(), 0o644); err != nil {
 			return err
 		}
 		return os.WriteFile(config, []byte(c.Kubeconfig(c.AdminToken)), 0o600)
@@ -98,16 +127,20 @@ func clusterPath(ts *testscript.TestScript, short string) string {
 	return path
 }
 
-// callKube makes a call as the administrator: [!] kube METHOD KIND[/NAME] [JSON].
+// callKube makes a call as the administrator: [!] kube METHOD KIND[/NAME] [JSON|@FILE].
 // Values of Secrets are not logged.
 func callKube(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 || len(args) > 3 {
-		ts.Fatalf("usage: kube METHOD KIND[/NAME] [JSON]")
+		ts.Fatalf("usage: kube METHOD KIND[/NAME] [JSON|@FILE]")
 	}
 	c := scriptCluster(ts)
 	var body any
 	if len(args) == 3 {
-		ts.Check(json.Unmarshal([]byte(args[2]), &body))
+		text := args[2]
+		if file, ok := strings.CutPrefix(text, "@"); ok {
+			text = ts.ReadFile(file)
+		}
+		ts.Check(json.Unmarshal([]byte(text), &body))
 	}
 	status, answer := c.Do(args[0], clusterPath(ts, args[1]), c.AdminToken, body)
 	delete(answer, "data")
@@ -116,6 +149,20 @@ func callKube(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Logf("%d %s", status, text)
 	if failed := status >= http.StatusBadRequest; failed != neg {
 		ts.Fatalf("status %d", status)
+	}
+}
+
+// hasText looks for a text in an object as JSON: [!] has KIND/NAME TEXT
+func hasText(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: has KIND/NAME TEXT")
+	}
+	c := scriptCluster(ts)
+	status, answer := c.Do(http.MethodGet, clusterPath(ts, args[0]), c.AdminToken, nil)
+	text, err := json.Marshal(answer)
+	ts.Check(err)
+	if status != http.StatusOK || strings.Contains(string(text), args[1]) == neg {
+		ts.Fatalf("status %d; the text is there: %t", status, neg)
 	}
 }
 
@@ -174,6 +221,80 @@ func untilValue(ts *testscript.TestScript, neg bool, args []string) {
 	servers.Await(life{ts}, args[0]+" has the value", func() bool {
 		return len(want) > 0 && subtle.ConstantTimeCompare(secretKey(ts, args[0], args[1]), want) == 1
 	})
+}
+
+// applyFile does what Argo CD does with a manifest: argo FILE
+func applyFile(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: argo FILE")
+	}
+	c := scriptCluster(ts)
+	for docs := yaml.NewDecoder(strings.NewReader(ts.ReadFile(args[0]))); ; {
+		var doc struct {
+			Kind     string
+			Metadata struct{ Name, Namespace string }
+		}
+		var whole yaml.Node
+		if err := docs.Decode(&whole); errors.Is(err, io.EOF) {
+			return
+		} else {
+			ts.Check(err)
+		}
+		ts.Check(whole.Decode(&doc))
+		var body map[string]any
+		ts.Check(whole.Decode(&body))
+		if doc.Metadata.Namespace != ts.Getenv("NAMESPACE") {
+			ts.Fatalf("%s %s is for the namespace %q", doc.Kind, doc.Metadata.Name, doc.Metadata.Namespace)
+		}
+		path := clusterPath(ts, strings.ToLower(doc.Kind)+"s/"+doc.Metadata.Name)
+		if status, answer := c.Do(http.MethodPatch, path+"?fieldManager=argocd&force=true", c.AdminToken, body); (status >= http.StatusBadRequest) != neg {
+			ts.Fatalf("%s: %d %v", path, status, answer["message"])
+		}
+	}
+}
+
+// controlWorkload is the controller of a workload until the script ends: it
+// says that all of a new generation runs: controls deployments/NAME
+func controlWorkload(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: controls deployments/NAME")
+	}
+	c, path := scriptCluster(ts), clusterPath(ts, args[0])
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		servers.Await(life{ts}, "the script ends", func() bool {
+			status, o := c.Do(http.MethodGet, path, c.AdminToken, nil)
+			meta, _ := o["metadata"].(map[string]any)
+			said, _ := o["status"].(map[string]any)
+			if now := meta["generation"]; status == http.StatusOK && now != said["observedGeneration"] {
+				c.Do(http.MethodPatch, path+"/status", c.AdminToken, map[string]any{"status": map[string]any{
+					"observedGeneration": now, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
+				}})
+			}
+			select {
+			case <-end:
+				return true
+			default:
+				return false
+			}
+		})
+	}()
+	ts.Defer(func() { close(end); <-ended })
+}
+
+// readsAs asks for Secrets as a service account of the script's namespace, one
+// or, without a name, the list: [!] reads ACCOUNT [SECRET]
+func readsAs(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: reads ACCOUNT [SECRET]")
+	}
+	c := scriptCluster(ts)
+	path := clusterPath(ts, "secrets/"+strings.Join(args[1:], ""))
+	status, _ := c.Do(http.MethodGet, strings.TrimSuffix(path, "/"), c.ServiceAccountToken(ts.Getenv("NAMESPACE"), args[0]), nil)
+	if status != http.StatusOK && status != http.StatusForbidden || (status == http.StatusOK) == neg {
+		ts.Fatalf("status %d", status)
+	}
 }
 
 // life is a script as the servers package sees a test.

@@ -85,7 +85,7 @@ func (inv *invocation) loadTrusted(dir string, o lang.Options) (*lang.Config, hc
 	for _, f := range inv.varFiles {
 		path, ours := lang.TrustedPath(dir, inv.dir(), f)
 		if ours && !isApart(path, inv.path(f)) {
-			return refuse("-var-file %s is not in it, and whoever changes the configuration could change that file too; where it is no part of the repository, give it as an absolute path.", f)
+			return refuse("-var-file %s is not in it, and whoever changes the configuration could change that file too; where it is no part of the repository, keep it outside the checkout and give its absolute path.", f)
 		}
 		o.VarFiles = append(o.VarFiles, path)
 	}

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/providers"
 	"github.com/cofferhq/coffer/providers/kubernetes"
 	"github.com/cofferhq/coffer/providers/kubernetes/manifests"
@@ -20,6 +22,26 @@ func registry() *providers.Registry {
 		sops.Factory(),
 		vault.Factory(),
 	)
+}
+
+// onlyFiles reports whether a cluster is there for the sake of manifests alone,
+// which its own block is for: nobody has to have a way into it then.
+func onlyFiles(cfg *lang.Config, p *lang.Provider) bool {
+	ref := p.Ref()
+	isTwin := func(other *lang.Provider) bool { return other.Type == manifests.Type && other.Alias == p.Alias }
+	if p.Type != kubernetes.Type || !slices.ContainsFunc(cfg.Providers, isTwin) {
+		return false
+	}
+	uses := func(store string, replicas []string) bool { return store == ref || slices.Contains(replicas, ref) }
+	for _, env := range cfg.Environments {
+		if uses(env.Store, env.Replicas) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(cfg.Secrets, func(s *lang.Secret) bool { return uses(s.Store, s.Replicas) }) &&
+		!slices.ContainsFunc(cfg.Deliveries, func(d *lang.Delivery) bool { return d.Provider == ref }) &&
+		!slices.ContainsFunc(cfg.Objects, func(o *lang.Object) bool { return o.Provider == ref }) &&
+		!slices.ContainsFunc(cfg.Imports, func(i *lang.Import) bool { return i.Store == ref })
 }
 
 // Seams are where a test stops the program. No run of the program sets one:

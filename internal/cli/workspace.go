@@ -123,7 +123,11 @@ func (inv *invocation) openUnconnected(ctx context.Context, o opening) (*workspa
 			p.Prefetch(ctx)
 		}
 	}
-	return w, list, w.loadState(ctx, o.operation)
+	if err := w.loadState(ctx, o.operation); err != nil {
+		return w, list, err
+	}
+	recorded, err := w.openRecorded(ctx)
+	return w, append(list, recorded...), err
 }
 
 // openStateless loads a workspace for what the configuration alone answers.
@@ -221,12 +225,27 @@ func (w *workspace) openProviders(ctx context.Context) ([]*providers.Provider, e
 	var list []*providers.Provider
 	for _, b := range w.blocks {
 		p, err := w.provider(ctx, b.block.Ref())
+		if err != nil && w.filesOnly(b.block) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, p)
 	}
 	return list, nil
+}
+
+// filesOnly reports whether everything of a cluster goes to files: whoever writes
+// them needs no way into the cluster.
+func (w *workspace) filesOnly(cluster *lang.Provider) bool {
+	ref, cfg := cluster.Ref(), w.cfg
+	files := slices.ContainsFunc(cfg.Providers, func(p *lang.Provider) bool { return p.Type == "manifests" && p.Alias == cluster.Alias })
+	return cluster.Type == "kubernetes" && files &&
+		!slices.ContainsFunc(cfg.Secrets, func(s *lang.Secret) bool { return s.Store == ref || slices.Contains(s.Replicas, ref) }) &&
+		!slices.ContainsFunc(cfg.Deliveries, func(d *lang.Delivery) bool { return d.Provider == ref }) &&
+		!slices.ContainsFunc(cfg.Objects, func(o *lang.Object) bool { return o.Provider == ref }) &&
+		!slices.ContainsFunc(cfg.Imports, func(i *lang.Import) bool { return i.Store == ref })
 }
 
 func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*providers.Provider, error) {

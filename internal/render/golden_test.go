@@ -49,6 +49,7 @@ func TestGolden(t *testing.T) {
 		"plan-protected.txt":   plan(protected()),
 		"plan-adopts.txt":      plan(adopts()),
 		"plan-access.txt":      plan(accessObjects()),
+		"plan-cluster.txt":     plan(clusterChanges()),
 		"doctor.txt":           func(w io.Writer) error { return render.DoctorText(w, checkups(), style) },
 		"plan-protected.json":  func(w io.Writer) error { return render.PlanJSON(w, protected()) },
 		"apply-behind.txt": func(w io.Writer) error {

@@ -33,7 +33,7 @@ func allDrift() *planner.DriftReport {
 	r := driftReport()
 	for i, kind := range []planner.DriftKind{
 		planner.DriftSuperseded, planner.DriftMetadata, planner.DriftGrantAdded, planner.DriftGrantRemoved,
-		planner.DriftDocument, planner.DriftOrphan, planner.DriftGrantAdded,
+		planner.DriftDocument, planner.DriftOrphan, planner.DriftGrantAdded, planner.DriftNotSynced,
 	} {
 		c := change(planner.Conflict, "", "till", "production", fmt.Sprintf("s%d", i))
 		d := planner.Drift{Address: c.Address, Location: c.Location, Kind: kind, Detail: "it is another one", VersionRecorded: "3", Range: c.Range}

@@ -82,7 +82,8 @@ func countText(changes []*planner.Change) string {
 	case secrets > 0:
 		parts = append([]string{plural(secrets, "secret", "secrets")}, parts...)
 	}
-	return strings.Join(parts, " and ")
+	last := len(parts) - 1
+	return strings.Join(append([]string{strings.Join(parts[:max(last, 1)], ", ")}, parts[max(last, 1):]...), " and ")
 }
 
 // parts returns "2 recipients lists to change", "1 role to delete" and so on:

@@ -154,7 +154,7 @@ func kindText(n int, kind string) string {
 	case kindBinding:
 		return plural(n, "grant", "grants")
 	case planner.KindRollout:
-		return plural(n, "restart", "restarts")
+		return plural(n, "rollout", "rollouts")
 	case addr.KindKubernetesSecret, addr.KindSealedSecret, addr.KindExternalSecret:
 		word := strings.ReplaceAll(kind, "_", " ")
 		return plural(n, word, word+"s")

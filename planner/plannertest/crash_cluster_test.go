@@ -79,7 +79,7 @@ func (s crashStory) restarted(w *World) error {
 	for _, e := range w.State.snapshot("test-1").Sorted() {
 		line := fmt.Sprintf("%s = %d\n", e.Address, e.Generation)
 		made := e.Address.Kind == "kubernetes_secret" || e.Address.Kind == "sealed_secret"
-		fetched := e.Address.Name == "key" && s.removes == nil // else nothing of it changes
+		fetched := e.Address.Name == "key" && s.removes == nil       // else nothing of it changes
 		same := s.start != "" && e.Generation == 1 && document == "" // cut off before another value was made
 		if (made || fetched) && !same && !strings.Contains(document, line) {
 			return fmt.Errorf("the programs were last started with %q, and now it is %q", document, line)

@@ -28,7 +28,7 @@ type crashStory struct {
 	other *memory.Options // of the store memory.b, where there is one
 	// cluster: there is one, with a workload that is restarted.
 	cluster bool
-	start string
+	start   string
 	// byHand is what others did after the first apply.
 	byHand func(w *World)
 	hcl    string // "" is start

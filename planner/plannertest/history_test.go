@@ -206,6 +206,7 @@ func (h *history) check() {
 			h.checkFields(n)
 		}
 	}
+	h.checkMirrors()
 	// After a lost state there is no fingerprint left to compare with.
 	blind := map[string]bool{}
 	for _, n := range h.Plan().Notes {
@@ -272,6 +273,11 @@ func (h *history) fail() {
 	died := knobs
 	died.At = cut
 	h.Knobs["memory"] = died
+	if cluster, there := h.Knobs["kubernetes"]; there {
+		cluster.At = cut
+		h.Knobs["kubernetes"] = cluster
+		defer func() { h.Knobs["kubernetes"] = memory.Cluster() }()
+	}
 	l = h.Look()
 	_, _ = h.Applier(l).Apply(context.Background(), l.Plan)
 	h.State.Fail = nil

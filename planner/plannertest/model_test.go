@@ -67,8 +67,46 @@ func newHistory(t *rapid.T, dir string) *history {
 	if rapid.Bool().Draw(t, "replica") {
 		h.AddStore("b", knobs)
 	}
+	if rapid.IntRange(0, 2).Draw(t, "cluster") == 0 {
+		h.Stores["kubernetes"], h.Knobs["kubernetes"] = memory.NewWorld("k8s-1"), memory.Cluster()
+		h.Stores["kubernetes"].Deploy("shop-dev/deployment/api")
+	}
 	h.add()
 	return h
+}
+
+// mirrors are two blocks that bring all single values to the cluster, plain and
+// sealed, and restart a program.
+func (h *history) mirrors() string {
+	data := ""
+	for _, n := range h.names() {
+		if kind := h.secrets[n].kind; kind == "generated" || kind == "supplied" {
+			data += "      K_" + n + " = secret." + n + "\n"
+		}
+	}
+	if h.Stores["kubernetes"] == nil || data == "" {
+		return ""
+	}
+	body := "    data = {\n" + data + "    }\n    rollout = [deployment(\"shop-dev\", \"api\")]\n  }\n"
+	return "  kubernetes_secret \"mirror\" {\n" + body + "  sealed_secret \"sealed\" {\n" + body
+}
+
+// checkMirrors compares what is in the cluster with what it is made of.
+func (h *history) checkMirrors() {
+	if h.mirrors() == "" {
+		return
+	}
+	for name, path := range map[string]string{"mirror": "shop-dev/shop-mirror", "sealed": "sealedsecrets/shop-dev/shop-sealed"} {
+		var want []string
+		for _, n := range h.names() {
+			if kind := h.secrets[n].kind; kind == "generated" || kind == "supplied" {
+				want = append(want, "K_"+n+"="+h.Value("memory", h.path(n)))
+			}
+		}
+		if got := h.Value("kubernetes", path); !h.assumed[name] && got != strings.Join(want, "\n") {
+			h.Fatalf("%s is %q, and it is made of %q", name, got, want)
+		}
+	}
 }
 
 func (h *history) names() []string { return slices.Sorted(maps.Keys(h.secrets)) }
@@ -92,6 +130,7 @@ func (h *history) hcl(shuffle bool) string {
 	for _, name := range h.names() {
 		blocks = append(blocks, h.block(name))
 	}
+	blocks = append(blocks, h.mirrors())
 	if shuffle {
 		blocks = rapid.Permutation(blocks).Draw(h.t, "order")
 	}

@@ -111,6 +111,9 @@ func (d *Driver) apply(ctx context.Context, k objectKind, now *live, req provide
 	if !ok || l.Kind != k.resource.kind || l.Metadata.Name != name {
 		return providers.Object{}, d.client.strange(r, http.StatusOK)
 	}
+	if l, err = d.withoutOthers(ctx, k, l, req); err != nil {
+		return providers.Object{}, providers.Errorf(providers.Ambiguous, "it was written, and what somebody else has set beside it could not be taken out: %w", err)
+	}
 	return *d.described(k, l), nil
 }
 

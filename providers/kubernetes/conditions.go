@@ -131,7 +131,10 @@ func (l *live) condition(kind, path, ready string) providers.Condition {
 	}
 	for _, said := range of.Status.Conditions {
 		if said.Type == ready {
-			c.OK, c.Reason, c.Text, c.At = said.Status == "True", word(said.Reason), readable(said.Message), said.Time
+			c.OK, c.Text, c.At = said.Status == "True", readable(said.Message), said.Time
+			if c.Reason = word(said.Reason); said.Reason == "" { // as of the Sealed Secrets controller
+				c.Reason = ready + "=" + word(said.Status)
+			}
 		}
 	}
 	switch kind {

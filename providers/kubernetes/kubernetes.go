@@ -123,10 +123,13 @@ func (i *Impersonation) DecodeBlock(labels []string) (any, error) {
 	return i, nil
 }
 
+// Type is the label of the provider block.
+const Type = "kubernetes"
+
 // Factory makes drivers of type "kubernetes".
 func Factory() providers.Factory {
 	return providers.Factory{
-		Type:      "kubernetes",
+		Type:      Type,
 		NewConfig: func() any { return &Config{} },
 		Open: func(_ context.Context, env providers.Env, config any) (providers.Driver, error) {
 			return Open(env, config.(*Config))

@@ -22,9 +22,15 @@ type tree map[string]tree
 
 // managedTree is what one manager has set.
 type managedTree struct {
+	Manager     string `json:"manager"`
+	Operation   string `json:"operation"`
 	Subresource string `json:"subresource"`
 	Fields      tree   `json:"fieldsV1"`
 }
+
+// tidied reports whether the entry is what is left of taking another's fields out,
+// see [Driver.withoutOthers]: standards that came in their place.
+func (m managedTree) tidied() bool { return m.Manager == managerObjects && m.Operation == "Update" }
 
 // parseLive reads an object; false where it is none.
 func parseLive(raw []byte) (*live, bool) {
@@ -69,7 +75,7 @@ func numbers(v any) any {
 func united(all []managedTree) tree {
 	out := tree{".": nil}
 	for _, m := range all {
-		if m.Subresource == "" {
+		if m.Subresource == "" && !m.tidied() {
 			out = join(out, m.Fields)
 		}
 	}

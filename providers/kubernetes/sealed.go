@@ -55,12 +55,13 @@ func (l *live) sealedMeta() providers.Meta {
 	return m
 }
 
-// changedBy is the manager that set ciphertexts last.
+// changedBy is the manager that set ciphertexts last, as somebody else did: of two
+// within one second it is not ours.
 func (l *live) changedBy() string {
 	who, when := "", l.Metadata.ManagedFields
 	var last managed
 	for i, entry := range when {
-		if i >= len(l.managed) || entry.Subresource != "" || entry.Time.Before(last.Time) {
+		if i >= len(l.managed) || entry.Subresource != "" || entry.Time.Before(last.Time) || who != "" && entry.Time.Equal(last.Time) && entry.Manager == managerValues {
 			continue
 		}
 		if _, spec := l.managed[i].Fields["f:spec"]; spec {

@@ -61,7 +61,7 @@ func (w *batch) write(req *providers.WriteRequest, whole bool) error {
 	if err := fits(req.Path, live.Version, doc != nil, req.IfVersion, live.Attributes.Mark.Project); err != nil {
 		return err
 	}
-	if doc != nil && live.Attributes.Form.Immutable {
+	if doc != nil && live.Attributes.Form.Immutable && p.resource == plainSecrets { // one is sealed anew for another key
 		return invalid("%s is immutable", req.Path).
 			WithHint("no cluster that has it takes another value: give it another name, or take it out of the file and the cluster by hand and apply again")
 	}
