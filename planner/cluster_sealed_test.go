@@ -173,3 +173,19 @@ func TestUnsynced(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestOrphansOfACluster: what no state has is only told of, and goes where a
+// removed block names it.
+func TestOrphansOfACluster(t *testing.T) {
+	w := cluster(t)
+	w.Configure(app(loginBlock + envBlock() + sealedBlock()))
+	w.Apply()
+	w.State.Lose()
+	w.Configure(app(loginBlock))
+	expect(t, w.Plan(), "adopt "+login+" state_lost",
+		"note provider.kubernetes.secret[\""+sealedPath+"\"] orphan", "note provider.kubernetes.secret[\"shop-dev/shop-env\"] orphan")
+	w.Configure(app(loginBlock) + "removed {\n  from = app.shop.kubernetes_secret.env\n  lifecycle {\n    destroy = true\n  }\n}\n")
+	expect(t, w.Plan(), "delete "+env+" orphan", "adopt "+login+" state_lost", "note provider.kubernetes.secret[\""+sealedPath+"\"] orphan")
+	w.Apply()
+	expect(t, w.Plan(), "note provider.kubernetes.secret[\""+sealedPath+"\"] orphan")
+}

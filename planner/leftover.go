@@ -256,16 +256,20 @@ func (x *differ) guess(store *Store, path string, meta providers.Meta) (addr.Add
 	name := path[strings.LastIndexAny(path, "/")+1:]
 	for _, block := range x.d.Removed {
 		for _, env := range x.d.Environments {
-			a := addr.Secret(block.From.App, env, name)
-			if block.From.Name != "" {
-				a.Name = block.From.Name
-			}
-			if !block.From.Contains(a) {
-				continue
-			}
-			at, err := store.DefaultPath(providers.Place{Kind: addr.KindSecret, App: a.App, Environment: env, Name: a.Name})
-			if err == nil && at == path || meta.Attributes.Mark.Address == providers.AddressHash(a.String()) {
-				return a, block
+			for _, kind := range []string{addr.KindSecret, addr.KindEnvFile, addr.KindKubernetesSecret, addr.KindSealedSecret} {
+				a := addr.Secret(block.From.App, env, name)
+				a.Kind = kind
+				if block.From.Name != "" {
+					a.Name = block.From.Name
+				}
+				if !block.From.Contains(a) {
+					continue
+				}
+				at, err := store.DefaultPath(providers.Place{Kind: kind, App: a.App, Environment: env, Name: a.Name})
+				ours := meta.Attributes.Mark.Address
+				if ours == "" && err == nil && at == path || ours == addressMark(a) {
+					return a, block
+				}
 			}
 		}
 	}

@@ -78,4 +78,4 @@ run 0 drift
 say "Who can read the password of production?"
 run 0 graph -reads 'app.checkout.secret.db["production"]'
 
-say "That is all. Next: docs/providers/kubernetes.md"
+say "That is all. Next: docs/kubernetes.md"

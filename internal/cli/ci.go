@@ -5,18 +5,19 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/cofferhq/coffer/internal/forge"
+	"github.com/cofferhq/coffer/internal/render"
 )
 
 func ciCommand(inv *invocation) *cli.Command {
 	return &cli.Command{
 		Name:  "ci",
-		Usage: "the jobs of a forge: plan a pull request, apply it, watch for drift",
+		Usage: "the jobs of a forge: plan a pull request, apply, drift",
 		Description: `For GitHub Actions, GitLab CI and any other runner: each job finds out where it
 runs, writes what that place shows, and keeps one comment or one issue up to
 date. docs/ci/ has workflows to copy.`,
@@ -67,6 +68,9 @@ func (o *ciOptions) flags(dir, name, posts string) []cli.Flag {
 
 // beginCI finds out where the job runs and whether it may post there.
 func (inv *invocation) beginCI(name string, o *ciOptions) (*ciJob, error) {
+	if strings.ContainsAny(o.dir, "\r\n") {
+		return nil, usagef("-dir takes a name without a line break")
+	}
 	run, err := forge.Detect(inv.Getenv, os.ReadFile)
 	if err != nil {
 		return nil, err
@@ -99,25 +103,23 @@ func tokenAdvice(place forge.Kind) string {
 	return "set GITHUB_TOKEN to ${{ github.token }} in the env of the step"
 }
 
-// makeDir makes the folder of the job. A link in its place would lead elsewhere,
-// and a pull request can bring one.
+// makeDir makes the folder of the job. A link on the way would lead elsewhere, and
+// a pull request can bring one.
 func (j *ciJob) makeDir() error {
 	path := j.inv.path(j.dir)
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return err
+	for _, top := range []string{j.inv.Getenv("GITHUB_WORKSPACE"), j.inv.Getenv("CI_PROJECT_DIR"), j.inv.dir()} {
+		if link := linkBelow(path, top); top != "" && link != "" {
+			return fmt.Errorf("%s is a link, and files are not written through one: remove it, or name another folder with -dir", link)
+		}
 	}
-	info, err := os.Lstat(filepath.Clean(path))
-	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is a link, and files are not written through one: remove it, or name another folder with -dir", path)
-	}
-	return err
+	return os.MkdirAll(path, 0o755)
 }
 
 // notice tells a person what a job does not do. It is no finding of the plan.
 func (j *ciJob) notice(text string) {
 	j.inv.say("%s", text)
 	if j.run.Kind == forge.GitHub && !j.inv.json {
-		fmt.Fprintf(j.inv.Out, "::notice title=Coffer::%s\n", text)
+		fmt.Fprintf(j.inv.Out, "::notice title=Coffer::%s\n", strings.ReplaceAll(render.Sanitize(text), "%", "%25"))
 	}
 }
 

@@ -28,11 +28,11 @@ func ciApplyCommand(inv *invocation) *cli.Command {
 		Description: `PLANFILE is coffer-plan/coffer.plan unless another one is named; its digest is
 the one that the reviewer saw.
 
-Where the state is a file of the repository, it is committed after the apply,
-with the files of the stores that the apply changed, and pushed to the branch.
-So nothing is done at all where the branch has moved past the checkout, or where
-these files have changes of their own. A push that is refused is made to a branch
-of its own, so that nothing is lost.
+Where the state is a file of the repository, it is committed after the apply and
+pushed to the branch, with the files of the stores that the apply changed. So
+nothing is done at all where the branch has moved past the checkout, or where
+these files have changes of their own. What cannot be pushed to the branch is
+pushed to one of its own, so that it is not lost.
 
 The result goes into a comment of the pull request that the commit came with. In
 the run of a pull request, settings, providers and rules have to be those of the

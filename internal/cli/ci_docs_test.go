@@ -163,7 +163,7 @@ func TestGitHubPage(t *testing.T) {
 		story: s, stageOfTest: stageOfTest{t}, workflows: workflowsOf(t, gitHubPage), artifacts: map[string]string{},
 		expect: map[string]string{"github.token": s.token, "steps.coffer.outputs.id-token": "an.identity.token"},
 	}
-	p.vars["SOPS_AGE_KEY"] = s.identity // the environment of an apply has it
+	p.vars["SOPS_AGE_KEY"], p.vars["COFFER_FINGERPRINT_KEY"] = s.identity, s.key // secrets of the environment
 	p.put("repo/coffer.hcl", "coffer {\n  project = \"shop\"\n}\nprovider \"sops\" {\n  recipients = [\"RECIPIENT\"]\n}\nenvironment \"production\" {\n  store = sops\n}\n")
 	p.put("repo/.gitignore", "*.plan\n.coffer.lock\ncoffer.state.json.*\n")
 	p.put("pull/1/shop.hcl", "app \"shop\" {\n  environments = [\"production\"]\n  secret \"key\" {\n    value = random_uuid()\n  }\n}\n")

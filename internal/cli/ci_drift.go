@@ -93,7 +93,7 @@ func (j *ciJob) keepIssue(ctx context.Context, r *result, report *planner.DriftR
 	if certain {
 		var body bytes.Buffer
 		if failed = r.comment(&body, j.forge.Limit()); failed == nil {
-			done, failed = j.forge.OpenIssue(ctx, marker, "Coffer: somebody changed what "+j.project+" manages", body.String())
+			done, failed = j.forge.OpenIssue(ctx, marker, "Coffer: somebody changed what "+render.Sanitize(j.project)+" manages", body.String())
 		}
 	} else {
 		done, failed = j.forge.CloseIssue(ctx, marker, "No drift any more: the stores show what the state recorded.")

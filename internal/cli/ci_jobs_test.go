@@ -375,53 +375,6 @@ func (d *storeOfJob) Write(ctx context.Context, req providers.WriteRequest) (pro
 	return d.cloud.Write(ctx, req)
 }
 
-// posted is what stands on the forge: each comment of a pull request and each
-// issue, by its name for people.
-func (s *story) posted() map[string]string {
-	all := map[string]string{}
-	for n := range s.pulls {
-		for _, c := range s.forge.Comments(n) {
-			all[fmt.Sprintf("comment on %d %d", n, c.ID)] = c.Body
-		}
-	}
-	for n, i := range s.forge.Issues() { // GitHub numbers them with the pull requests
-		all[fmt.Sprintf("issue %d", n+1)] = i.Title + "\n" + i.Body
-		if i.Closed {
-			all[fmt.Sprintf("issue %d", n+1)] = "closed"
-		}
-	}
-	return all
-}
-
-// effects says what a job changed on the forge.
-func effects(before, after map[string]string) string {
-	var did []string
-	for name, text := range after {
-		was, there := before[name]
-		name = regexp.MustCompile(` \d{5,}$`).ReplaceAllString(name, "") // the id of a comment
-		switch {
-		case !there && strings.HasPrefix(name, "issue"):
-			did = append(did, name+" opened")
-		case !there:
-			did = append(did, name+" created")
-		case was != text && text == "closed":
-			did = append(did, name+" closed")
-		case was != text:
-			did = append(did, name+" updated")
-		}
-	}
-	for name := range before {
-		if _, there := after[name]; !there {
-			did = append(did, name+" deleted")
-		}
-	}
-	if len(did) == 0 {
-		return "quiet"
-	}
-	slices.Sort(did)
-	return strings.Join(did, ", ")
-}
-
 // outputs reads what a job handed on, and forgets what earlier ones did.
 func (s *story) outputs(ts stage, vars map[string]string, dir string) map[string]string {
 	file := vars["GITHUB_OUTPUT"]

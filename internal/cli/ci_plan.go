@@ -63,8 +63,8 @@ func runCIPlan(ctx context.Context, inv *invocation, opts *ciPlanOptions) error 
 	if opts.out == "" {
 		opts.out = filepath.Join(opts.dir, "coffer.plan")
 	}
-	if strings.ContainsAny(opts.out+opts.dir, "\r\n") {
-		return usagef("-out and -dir take a name without a line break")
+	if strings.ContainsAny(opts.out, "\r\n") {
+		return usagef("-out takes a name without a line break")
 	}
 	j, err := inv.beginCI("plan", &opts.ciOptions)
 	if err != nil {

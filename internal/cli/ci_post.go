@@ -101,7 +101,8 @@ func changeName(place forge.Kind, change int) string {
 // document, and returns how the job ends: an error beats what could not be told,
 // that beats changes, and what could not be posted is an error.
 func (j *ciJob) end(ctx context.Context, err error) error {
-	err = worse(j.showError(ctx, err), j.failed)
+	err = j.showError(ctx, err)
+	err = worse(err, j.failed)
 	code := exitCode(ctx, err)
 	if code == ExitDone {
 		code = j.found

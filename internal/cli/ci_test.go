@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,4 +88,43 @@ func (s *story) search(t *testing.T) {
 		t.Errorf("copies of base commits are left: %v, %v", left, err)
 	}
 	t.Logf("%s: %d bytes searched for %d values", s.dir, size, len(values))
+}
+
+// Git gets what it needs to sign in by itself, and nothing that is ours.
+func TestGitGetsNoCredentials(t *testing.T) {
+	given := map[string]bool{
+		"PATH": true, "HOME": true, "SSH_AUTH_SOCK": true, "XDG_CONFIG_HOME": true, "https_proxy": true, "NO_PROXY": true,
+		"GIT_SSH_COMMAND": true, "GIT_CONFIG_COUNT": true, "GIT_AUTHOR_NAME": true,
+		"GIT_TRACE": false, "GIT_TRACE_CURL": false, "GIT_TOKEN": false, "GITHUB_TOKEN": false, "GITLAB_CI": false, "CI_JOB_TOKEN": false,
+		"COFFER_GITHUB_TOKEN": false, "COFFER_FINGERPRINT_KEY": false, "VAULT_TOKEN": false, "AWS_SECRET_ACCESS_KEY": false, "SOPS_AGE_KEY": false,
+		"ACTIONS_ID_TOKEN_REQUEST_TOKEN": false, "STRIPE_KEY": false,
+	}
+	vars := map[string]string{}
+	for name := range given {
+		vars[name] = "value"
+	}
+	env := gitEnviron(vars)
+	for name, want := range given {
+		if got := slices.Contains(env, name+"=value"); got != want {
+			t.Errorf("git gets %s: %v", name, got)
+		}
+	}
+	for _, want := range []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("git does not get %s", want)
+		}
+	}
+}
+
+func TestGitErrors(t *testing.T) {
+	for said, want := range map[string]string{
+		"fatal: unable to access 'https://robot:ghs_x@example.com/a.git/': 403\n":             "unable to access 'https://(hidden)@example.com/a.git/': 403",
+		"To https://example.com/a\n ! [rejected] HEAD -> main (fetch first)\nhint: pull\n":    "! [rejected] HEAD -> main (fetch first)",
+		"remote: \x1b]0;x\x07::error::no\nerror: failed to push some refs to 'https://x/y'\n": `remote: \x1b]0;x\x07::error::no`,
+		"1\n2\n3\n4\n5\n6\n7\n8\n": "3; 4; 5; 6; 7; 8",
+	} {
+		if got := gitSaid(said); got != want {
+			t.Errorf("%q is told as %q, want %q", said, got, want)
+		}
+	}
 }

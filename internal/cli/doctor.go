@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,10 @@ func (d *doctor) note(to *render.Checkup, subject string, status providers.Findi
 func (d *doctor) look(ctx context.Context) {
 	d.lookAtState(ctx)
 	var opened []*providers.Provider
-	for _, b := range d.w.blocks {
+	wanted := slices.DeleteFunc(slices.Clone(d.w.blocks), func(b decodedProvider) bool {
+		return d.w.filesOnly(b.block) && (d.w.snapshot == nil || d.w.snapshot.Providers[b.block.Ref()] == "")
+	})
+	for _, b := range wanted {
 		p, err := d.w.openProvider(ctx, b)
 		if err != nil {
 			c := render.Checkup{Of: b.block.Ref()}
@@ -113,7 +117,7 @@ func (d *doctor) look(ctx context.Context) {
 	var diags []planner.Diagnostic
 	d.w.stores, diags = planner.Connect(ctx, opened, d.w.snapshot)
 	d.diagnose(diags)
-	usable := len(opened) == len(d.w.blocks)
+	usable := len(opened) == len(wanted)
 	if usable {
 		d.w.desired, diags = planner.Desire(d.w.cfg, d.w.stores)
 		d.diagnose(diags)

@@ -51,7 +51,7 @@ func newArena(t *testing.T) *arena {
 	inner.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
 	proxy := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
-		if r.Method != http.MethodGet {
+		if r.Method != http.MethodGet { // a review of rights would be one too, and lies in no namespace
 			parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 			for i, p := range parts {
 				if p == "namespaces" && i+2 < len(parts) {
@@ -79,7 +79,21 @@ provider "kubernetes" {}
 environment "prod" {
   store = vault
 }
+environment "dev" {
+  store = kubernetes
+}
+app "direct" {
+  environments = ["dev"]
+  secret "token" {
+    path = "%s/direct"
+    fields = {
+      user     = public("app")
+      password = random_hex()
+    }
+  }
+}
 app "shop" {
+  environments = ["prod"]
   secret "key" {
     value = random_hex()
   }
@@ -99,7 +113,7 @@ app "shop" {
     }
   }
 }
-`, a.bao.KV(), a.namespace, a.namespace))
+`, a.bao.KV(), a.namespace, a.namespace, a.namespace))
 	return a
 }
 
@@ -142,11 +156,11 @@ func (a *arena) wrote(resource string) int {
 
 // edits are what the other manager does: by a patch as kubectl edit makes it, and by a controller that
 // forces server-side apply.
-func (a *arena) edit(n int, resource string, fields map[string]any) (manager string) {
+func (a *arena) edit(n int, resource, name string, fields map[string]any) (manager string) {
 	a.t.Helper()
-	at, version, kind := "/api/v1/namespaces/"+a.namespace+"/secrets/env", "v1", "Secret"
+	at, version, kind := "/api/v1/namespaces/"+a.namespace+"/secrets/"+name, "v1", "Secret"
 	if resource == "externalsecrets" {
-		at, version, kind = "/apis/external-secrets.io/v1/namespaces/"+a.namespace+"/externalsecrets/fetched", "external-secrets.io/v1", "ExternalSecret"
+		at, version, kind = "/apis/external-secrets.io/v1/namespaces/"+a.namespace+"/externalsecrets/"+name, "external-secrets.io/v1", "ExternalSecret"
 	}
 	if n%2 == 0 {
 		a.cluster.Must(http.MethodPatch, at, fields)
@@ -157,48 +171,59 @@ func (a *arena) edit(n int, resource string, fields map[string]any) (manager str
 	return "argocd-controller"
 }
 
-// TestFight has a second manager that sets a key of a Secret, and a field of an
-// ExternalSecret, again and again. Drift names it, and nothing is written but in
-// answer to it; where a person has to say so, nothing at all.
+// TestFight has a second manager that sets a field of an ExternalSecret, a key of a
+// Secret that is made of others, and one of a Secret that nothing can be made of
+// again. Drift names it, nothing is written but in answer to it, and where a person
+// has to say so, nothing at all.
 func TestFight(t *testing.T) {
 	a := newArena(t)
 	a.must(ExitDone, "apply", "-auto-approve")
-	if a.wrote("secrets") != 1 || a.wrote("externalsecrets") != 1 {
+	if a.wrote("secrets") != 2 || a.wrote("externalsecrets") != 1 {
 		t.Error("the first apply writes each once")
 	}
-	const rounds, every = 50, 10
-	for n := range rounds {
-		edited, manager := n%every == 0, ""
-		if edited {
-			manager = a.edit(n/every, "externalsecrets", map[string]any{"spec": map[string]any{"refreshInterval": fmt.Sprintf("%dm", 5+n)}})
-			if said := a.must(ExitChanges, "drift"); !strings.Contains(said, `external_secret.fetched["prod"]`) || !strings.Contains(said, manager) {
-				t.Errorf("drift does not name %s:\n%s", manager, said)
-			}
-		}
-		a.must(map[bool]int{true: ExitChanges, false: ExitDone}[edited], "plan", "-detailed-exitcode")
-		a.must(ExitDone, "apply", "-auto-approve")
+	for _, test := range []struct {
+		resource, name, address string
+		edit                    func(n int) map[string]any
+		answers                 int // writes that answer one edit, at most; 0 is none at all
+	}{
 		// One applies what is ours, one takes out what only the other has set.
-		if wrote := a.wrote("externalsecrets"); wrote > 2 || wrote > 0 != edited {
-			t.Fatalf("round %d, edited: %v: %d writes of the ExternalSecret", n, edited, wrote)
-		}
-		if wrote := a.wrote("secrets"); wrote > 0 {
-			t.Fatalf("round %d: %d writes of a Secret that nobody touched", n, wrote)
-		}
-	}
-	for n := range rounds {
-		if n%every == 0 {
-			manager := a.edit(n/every, "secrets", map[string]any{"data": map[string]any{"LEVEL": []byte(fmt.Sprintf("debug-%d", n))}})
-			if said := a.must(ExitChanges, "drift"); !strings.Contains(said, `kubernetes_secret.env["prod"]`) || !strings.Contains(said, manager) {
-				t.Errorf("drift does not name %s:\n%s", manager, said)
+		{"externalsecrets", "fetched", `external_secret.fetched["prod"]`, func(n int) map[string]any {
+			return map[string]any{"spec": map[string]any{"refreshInterval": fmt.Sprintf("%dm", 5+n)}}
+		}, 2},
+		{"secrets", "env", `kubernetes_secret.env["prod"]`, func(n int) map[string]any {
+			return map[string]any{"data": map[string]any{"LEVEL": fmt.Appendf(nil, "debug-%d", n)}}
+		}, 1},
+		{"secrets", "direct", `secret.token["dev"]`, func(n int) map[string]any {
+			return map[string]any{"data": map[string]any{"password": fmt.Appendf(nil, "canary-%d", n)}}
+		}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a.t = t
+			const rounds, every = 50, 10
+			for n := range rounds {
+				edited := n%every == 0
+				if edited {
+					manager := a.edit(n/every, test.resource, test.name, test.edit(n))
+					if said := a.must(ExitChanges, "drift"); !strings.Contains(said, test.address) || !strings.Contains(said, manager) || strings.Contains(said, "canary") {
+						t.Errorf("drift does not name %s:\n%s", manager, said)
+					}
+				}
+				code, planned := a.coffer("plan", "-detailed-exitcode")
+				if differs := edited || test.answers == 0; code != map[bool]int{true: ExitChanges}[differs] || strings.Contains(planned, test.address) != differs {
+					t.Fatalf("round %d, edited: %v: a plan exits %d\n%s", n, edited, code, last(planned))
+				}
+				code, said := a.coffer("apply", "-auto-approve")
+				if want := map[bool]int{true: ExitError}[test.answers == 0]; code != want {
+					t.Fatalf("round %d: an apply exits %d, want %d\n%s", n, code, want, last(said))
+				}
+				wrote, others := a.wrote(test.resource), 0
+				for _, resource := range []string{"secrets", "externalsecrets", "secretstores", "roles", "rolebindings", "serviceaccounts"} {
+					others += a.wrote(resource)
+				}
+				if wrote > test.answers || wrote > 0 != (edited && test.answers > 0) || others > 0 {
+					t.Fatalf("round %d, edited: %v: %d writes of it, %d of others", n, edited, wrote, others)
+				}
 			}
-		}
-		_, planned := a.coffer("plan", "-detailed-exitcode")
-		if !strings.Contains(planned, `kubernetes_secret.env["prod"]`) {
-			t.Errorf("a plan is silent:\n%s", planned)
-		}
-		a.coffer("apply", "-auto-approve")
-		if wrote := a.wrote("secrets") + a.wrote("externalsecrets"); wrote > 0 {
-			t.Fatalf("round %d: %d writes against another manager that nobody decided on\n%s", n, wrote, last(planned))
-		}
+		})
 	}
 }

@@ -37,7 +37,7 @@ func TestKubernetesScripts(t *testing.T) {
 		shared := &sealerOf{sealer: sealer}
 		runScripts(t, "testdata/kubernetes", atCluster(c, shared, atVault(bao)), vaultCommands(), scriptCommands{
 			"kube": callKube, "await": awaitCondition, "samevalue": sameValue, "until": untilValue,
-			"argo": applyFile, "controls": controlWorkload, "reads": readsAs, "renewkey": shared.renew, "has": hasText,
+			"argo": applyFile, "controls": controlWorkload, "reads": readsAs, "renewkey": shared.renew, "has": hasText, "seen": awaitSeen,
 		})
 	})
 }
@@ -174,6 +174,21 @@ func awaitCondition(ts *testscript.TestScript, neg bool, args []string) {
 	c := scriptCluster(ts)
 	cond := c.AwaitCondition(clusterPath(ts, args[0]), args[1], args[2])
 	ts.Logf("%s: %s", cond.Reason, cond.Message)
+}
+
+// awaitSeen waits until a controller has looked at what was last written:
+// seen KIND/NAME
+func awaitSeen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: seen KIND/NAME")
+	}
+	c := scriptCluster(ts)
+	servers.Await(life{ts}, args[0]+" was looked at", func() bool {
+		_, o := c.Do(http.MethodGet, clusterPath(ts, args[0]), c.AdminToken, nil)
+		meta, _ := o["metadata"].(map[string]any)
+		said, _ := o["status"].(map[string]any)
+		return meta["generation"] != nil && meta["generation"] == said["observedGeneration"]
+	})
 }
 
 // secretKey returns a key of a Secret of the cluster.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,26 +25,6 @@ func registry() *providers.Registry {
 	)
 }
 
-// onlyFiles reports whether a cluster is there for the sake of manifests alone,
-// which its own block is for: nobody has to have a way into it then.
-func onlyFiles(cfg *lang.Config, p *lang.Provider) bool {
-	ref := p.Ref()
-	isTwin := func(other *lang.Provider) bool { return other.Type == manifests.Type && other.Alias == p.Alias }
-	if p.Type != kubernetes.Type || !slices.ContainsFunc(cfg.Providers, isTwin) {
-		return false
-	}
-	uses := func(store string, replicas []string) bool { return store == ref || slices.Contains(replicas, ref) }
-	for _, env := range cfg.Environments {
-		if uses(env.Store, env.Replicas) {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(cfg.Secrets, func(s *lang.Secret) bool { return uses(s.Store, s.Replicas) }) &&
-		!slices.ContainsFunc(cfg.Deliveries, func(d *lang.Delivery) bool { return d.Provider == ref }) &&
-		!slices.ContainsFunc(cfg.Objects, func(o *lang.Object) bool { return o.Provider == ref }) &&
-		!slices.ContainsFunc(cfg.Imports, func(i *lang.Import) bool { return i.Store == ref })
-}
-
 // Seams are where a test stops the program. No run of the program sets one:
 // the zero value is all that main passes.
 type Seams struct {
@@ -63,4 +44,84 @@ func (inv *invocation) registry() *providers.Registry {
 		return r
 	}
 	return registry()
+}
+
+// provider opens one provider, once.
+func (w *workspace) provider(ctx context.Context, ref string) (*providers.Provider, error) {
+	for _, p := range w.opened {
+		if p.Ref() == ref {
+			return p, nil
+		}
+	}
+	for _, b := range w.blocks {
+		if b.block.Ref() == ref {
+			p, err := w.openProvider(ctx, b)
+			if err == nil {
+				w.opened = append(w.opened, p)
+			}
+			return p, err
+		}
+	}
+	return nil, fmt.Errorf("there is no provider %q", ref)
+}
+
+func (w *workspace) openProviders(ctx context.Context) ([]*providers.Provider, error) {
+	var list []*providers.Provider
+	for _, b := range w.blocks {
+		if w.filesOnly(b.block) {
+			continue
+		}
+		p, err := w.provider(ctx, b.block.Ref())
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// openRecorded opens what openProviders left out and the state has things on.
+func (w *workspace) openRecorded(ctx context.Context) ([]*providers.Provider, error) {
+	var list []*providers.Provider
+	for _, b := range w.blocks {
+		ref := b.block.Ref()
+		if w.snapshot == nil || w.snapshot.Providers[ref] == "" || !w.filesOnly(b.block) {
+			continue
+		}
+		p, err := w.provider(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// filesOnly reports whether everything of a cluster goes to files: whoever writes
+// them needs no way into the cluster, and it is asked nothing.
+func (w *workspace) filesOnly(cluster *lang.Provider) bool {
+	ref, cfg := cluster.Ref(), w.cfg
+	files := slices.ContainsFunc(cfg.Providers, func(p *lang.Provider) bool { return p.Type == manifests.Type && p.Alias == cluster.Alias })
+	return cluster.Type == kubernetes.Type && files &&
+		!slices.ContainsFunc(cfg.Secrets, func(s *lang.Secret) bool { return s.Store == ref || slices.Contains(s.Replicas, ref) }) &&
+		!slices.ContainsFunc(cfg.Deliveries, func(d *lang.Delivery) bool { return d.Provider == ref }) &&
+		!slices.ContainsFunc(cfg.Objects, func(o *lang.Object) bool { return o.Provider == ref }) &&
+		!slices.ContainsFunc(cfg.Imports, func(i *lang.Import) bool { return i.Store == ref })
+}
+
+func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*providers.Provider, error) {
+	env := providers.Env{
+		Dir: w.inv.dir(), Getenv: w.inv.Getenv, Now: w.inv.Now, Random: w.inv.Random, Project: w.cfg.Settings.Project,
+		Phase: w.phase, Person: w.inv.person(), Locks: w.inv.locks,
+	}
+	driver, err := b.factory.Open(ctx, env, b.config)
+	if err != nil {
+		return nil, fmt.Errorf("provider %s: %w", b.block.Ref(), err)
+	}
+	p := providers.New(b.block.Ref(), driver, providers.Options{
+		Parallelism: w.inv.parallelism, MaxWait: w.patience, Now: w.inv.Now, Sleep: w.inv.waiting(), Log: w.log,
+		Waiting: func(ref string, why error) { w.inv.say("Waiting for %s: %v", ref, why) },
+	})
+	w.inv.opened = append(w.inv.opened, p)
+	return p, nil
 }

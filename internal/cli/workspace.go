@@ -148,25 +148,6 @@ func (inv *invocation) openStateless(ctx context.Context, phase providers.Phase)
 	return w, err
 }
 
-// provider opens one provider, once.
-func (w *workspace) provider(ctx context.Context, ref string) (*providers.Provider, error) {
-	for _, p := range w.opened {
-		if p.Ref() == ref {
-			return p, nil
-		}
-	}
-	for _, b := range w.blocks {
-		if b.block.Ref() == ref {
-			p, err := w.openProvider(ctx, b)
-			if err == nil {
-				w.opened = append(w.opened, p)
-			}
-			return p, err
-		}
-	}
-	return nil, fmt.Errorf("there is no provider %q", ref)
-}
-
 // unconnected makes stores of providers that nobody asked who they are: enough
 // for what is told from the configuration alone.
 func (w *workspace) unconnected(list []*providers.Provider) planner.Stores {
@@ -219,50 +200,6 @@ func (inv *invocation) fingerprintKey() (fingerprint.Key, error) {
 		return fingerprint.Key{}, nil
 	}
 	return key, err
-}
-
-func (w *workspace) openProviders(ctx context.Context) ([]*providers.Provider, error) {
-	var list []*providers.Provider
-	for _, b := range w.blocks {
-		p, err := w.provider(ctx, b.block.Ref())
-		if err != nil && w.filesOnly(b.block) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, nil
-}
-
-// filesOnly reports whether everything of a cluster goes to files: whoever writes
-// them needs no way into the cluster.
-func (w *workspace) filesOnly(cluster *lang.Provider) bool {
-	ref, cfg := cluster.Ref(), w.cfg
-	files := slices.ContainsFunc(cfg.Providers, func(p *lang.Provider) bool { return p.Type == "manifests" && p.Alias == cluster.Alias })
-	return cluster.Type == "kubernetes" && files &&
-		!slices.ContainsFunc(cfg.Secrets, func(s *lang.Secret) bool { return s.Store == ref || slices.Contains(s.Replicas, ref) }) &&
-		!slices.ContainsFunc(cfg.Deliveries, func(d *lang.Delivery) bool { return d.Provider == ref }) &&
-		!slices.ContainsFunc(cfg.Objects, func(o *lang.Object) bool { return o.Provider == ref }) &&
-		!slices.ContainsFunc(cfg.Imports, func(i *lang.Import) bool { return i.Store == ref })
-}
-
-func (w *workspace) openProvider(ctx context.Context, b decodedProvider) (*providers.Provider, error) {
-	env := providers.Env{
-		Dir: w.inv.dir(), Getenv: w.inv.Getenv, Now: w.inv.Now, Random: w.inv.Random, Project: w.cfg.Settings.Project,
-		Phase: w.phase, Person: w.inv.person(), Locks: w.inv.locks,
-	}
-	driver, err := b.factory.Open(ctx, env, b.config)
-	if err != nil {
-		return nil, fmt.Errorf("provider %s: %w", b.block.Ref(), err)
-	}
-	p := providers.New(b.block.Ref(), driver, providers.Options{
-		Parallelism: w.inv.parallelism, MaxWait: w.patience, Now: w.inv.Now, Sleep: w.inv.waiting(), Log: w.log,
-		Waiting: func(ref string, why error) { w.inv.say("Waiting for %s: %v", ref, why) },
-	})
-	w.inv.opened = append(w.inv.opened, p)
-	return p, nil
 }
 
 func (w *workspace) loadState(ctx context.Context, operation string) error {

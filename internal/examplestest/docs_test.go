@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	hclBlock  = regexp.MustCompile("(?ms)^```hcl\n(.*?)^```")
-	insideApp = regexp.MustCompile(`(?m)\A(?:#.*\n|\s)*(secret|env_file|policy) `)
+	hclBlock  = regexp.MustCompile("(?ms)^ *```hcl\n(.*?)^ *```")
+	insideApp = regexp.MustCompile(`(?m)\A(?:#.*\n|\s)*(secret|env_file|policy|kubernetes_secret|sealed_secret|external_secret) `)
 	// testedBesideTheirSource have tests of their own, in lang and planner/generate.
 	testedBesideTheirSource = []string{"docs/language.md", "docs/generators.md"}
 )
@@ -92,6 +92,7 @@ func completed(part string) string {
 		{"coffer {", "coffer {\n  project = \"shop-1\"\n}\n"},
 		{`provider "sops" {`, "provider \"sops\" {}\n"},
 		{`provider "vault" {`, "provider \"vault\" {}\n"},
+		{`provider "kubernetes" {`, "provider \"kubernetes\" {}\n"},
 		{`environment "dev"`, "environment \"dev\" {\n  store = sops\n}\n"},
 		{`environment "production"`, "environment \"production\" {\n  store = sops\n}\n"},
 		{`app "`, "app \"checkout\" {\n  environments = [\"dev\", \"production\"]\n  secret \"db\" {\n    value = manual()\n  }\n}\n"},

@@ -34,10 +34,12 @@ func waysOn(p *page, a addr.Address, detail string) {
 	if first := strings.TrimRight(parts[0], " "); first == "" || strings.ContainsAny(first[len(first)-1:], ".;:") {
 		indent = bodyIndent + 6
 	}
-	prose, at := "", bodyIndent // what stands before a command or between two
+	var prose strings.Builder // what stands before a command or between two
+	at := bodyIndent
 	flush := func() {
-		p.paragraphs(at, Plain, strings.Trim(prose, " ;,"))
-		prose, at = "", indent
+		p.paragraphs(at, Plain, strings.Trim(prose.String(), " ;,"))
+		prose.Reset()
+		at = indent
 	}
 	for i, part := range parts {
 		switch {
@@ -46,11 +48,11 @@ func waysOn(p *page, a addr.Address, detail string) {
 			word, rest, _ := strings.Cut(part, target)
 			p.line(bodyIndent+2, toned(Strong, word), solid(Strong, target), toned(Strong, rest))
 		case i%2 == 1 && i < len(parts)-1:
-			prose += "`" + part + "`"
+			prose.WriteString("`" + part + "`")
 		case i%2 == 1:
-			prose += "`" + part
+			prose.WriteString("`" + part)
 		default:
-			prose += part
+			prose.WriteString(part)
 		}
 	}
 	flush()

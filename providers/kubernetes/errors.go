@@ -115,6 +115,12 @@ func refusedWhole(r request, code int, s status) *providers.Error {
 	case strings.Contains(s.Message, "ValidatingAdmissionPolicy"):
 		return providers.Errorf(providers.Invalid, "the ValidatingAdmissionPolicy %s refuses the %s", between(s.Message, `ValidatingAdmissionPolicy '`, `'`), r.resource.kind).
 			WithHint("exempt it there, or ask who keeps the policy what it wants")
+	case strings.Contains(s.Message, "failed calling webhook"): // before anything is stored
+		return providers.Errorf(providers.Unavailable, "the admission webhook %s of the cluster does not work", between(s.Message, `failed calling webhook "`, `"`)).
+			WithHint("ask who runs it: the API server stores nothing that it has not seen")
+	case strings.Contains(s.Message, "field not declared in schema"):
+		return providers.Errorf(providers.Invalid, "the cluster's %s has no field %s", r.resource.kind, between(s.Message, "): .", ":")).
+			WithHint("what brings this kind to the cluster is older or newer than what Coffer writes")
 	case code == http.StatusRequestEntityTooLarge, strings.Contains(s.Message, "request is too large"), strings.Contains(s.Message, "larger than max"):
 		return tooLarge()
 	}
@@ -169,7 +175,7 @@ func unprocessable(r request, s status) *providers.Error {
 		fields = append(fields, word(c.Field)+" ("+word(c.Reason)+")")
 	}
 	return providers.Errorf(providers.Invalid, "the API server does not take the %s: %s", r.resource.kind, strings.Join(fields, ", ")).
-		WithHint("`kubectl explain secret`, or the page of its type, says what these fields must be")
+		WithHint("`kubectl explain %s`, or the page of its type, says what these fields must be", strings.ToLower(r.resource.kind))
 }
 
 func tooLarge() *providers.Error {

@@ -36,6 +36,13 @@
 // others. What apply would tell by a conflict is told by the version: a key that
 // another manager has set is another version, and replaced only by who names it.
 //
+// # SealedSecrets
+//
+// The path sealedsecrets/NAMESPACE/NAME is a SealedSecret, which can be written,
+// one field without the others too, and never read. Its values are ciphertexts, so
+// that all of it may be looked at: its version is a digest of them and of the uid.
+// Package manifests keeps the same [Document] in files.
+//
 // Read [Config] first, then Driver. The package knows no configuration language
 // and no plan. How a cluster is found is in package kube.
 package kubernetes

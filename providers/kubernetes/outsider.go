@@ -141,6 +141,8 @@ func (l *live) outsider() (who string, when time.Time) {
 		switch {
 		case entry.Manager == managerObjects:
 			ours = entry.Time
+		case entry.Time.IsZero(): // it set what stood there already
+			return entry.Manager, time.Time{}
 		case !entry.Time.Before(when):
 			who, when = entry.Manager, entry.Time
 		}
@@ -170,5 +172,9 @@ func (l *live) byOutsider() string {
 	if who == "" {
 		return ""
 	}
-	return fmt.Sprintf(": %.80q set a part of it at %s", who, when.Format(time.RFC3339))
+	text := fmt.Sprintf(": %.80q set a part of it", who)
+	if !when.IsZero() {
+		text += " at " + when.Format(time.RFC3339)
+	}
+	return text
 }
