@@ -41,6 +41,7 @@ type ciJob struct {
 	mute  string      // why nothing is posted, for people
 	dir   string      // where the files go, seen from -chdir
 	base  string      // copy of the base commit, "" where git was not asked for one
+	bases []string    // branches that are trusted besides the repository's own
 
 	formats  formats
 	standard bool     // they are those of the place

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,9 @@ func (j *ciJob) trust(ctx context.Context) (done func(), err error) {
 	inv := j.inv
 	done = func() {}
 	if inv.trusted == "" && j.run.Base != "" {
+		if err := j.trustsBranch(); err != nil {
+			return nil, err
+		}
 		if inv.trusted, done, err = j.copyBase(ctx); err != nil {
 			return nil, err
 		}
@@ -47,6 +51,17 @@ func (j *ciJob) trust(ctx context.Context) (done func(), err error) {
 		}
 	}
 	return done, nil
+}
+
+// trustsBranch refuses a branch that anybody may have made: whoever opens a pull
+// request chooses where it goes.
+func (j *ciJob) trustsBranch() error {
+	r := j.run
+	if r.Default == "" || r.Branch == "" || r.Branch == r.Default || slices.Contains(j.bases, r.Branch) {
+		return nil
+	}
+	return fmt.Errorf("the pull request goes to the branch %s, and its author chose that: the trusted copy is one of %s. "+
+		"Where only people whom you trust can push to %s, say so with -base %s", r.Branch, r.Default, r.Branch, r.Branch)
 }
 
 // copyBase writes the base commit into a folder of its own and returns that of
@@ -130,20 +145,20 @@ func (j *ciJob) checkout(ctx context.Context) (checkout, error) {
 }
 
 // repository finds the one that the configuration lies in.
-func (inv *invocation) repository(ctx context.Context) (checkout, error) {
-	g := inv.git(inv.dir())
-	top, err := g.line(ctx, "rev-parse", "--show-toplevel")
-	if err != nil {
-		return checkout{}, fmt.Errorf("%s is in no git checkout: %w", inv.dir(), err)
+func (inv *invocation) repository(context.Context) (checkout, error) {
+	top := findCheckout(inv.dir())
+	if top == "" {
+		return checkout{}, fmt.Errorf("%s is in no git checkout", inv.dir())
 	}
-	prefix, err := g.line(ctx, "rev-parse", "--show-prefix")
+	prefix, err := filepath.Rel(top, resolved(inv.dir()))
 	if err != nil {
 		return checkout{}, err
 	}
+	prefix = strings.TrimPrefix(filepath.ToSlash(prefix), ".")
 	if link := linkBelow(inv.dir(), top); link != "" {
 		return checkout{}, fmt.Errorf("%s is a link, and whoever may change it chooses the configuration: name the folder itself with -chdir", link)
 	}
-	return checkout{git: inv.git(top), top: top, prefix: strings.TrimSuffix(prefix, "/")}, nil
+	return checkout{git: inv.git(top), top: top, prefix: prefix}, nil
 }
 
 // linkBelow returns the first link on the way from top down to dir, "" where

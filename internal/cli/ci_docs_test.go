@@ -248,15 +248,10 @@ func (p *page) drifts() {
 	p.git(p, "alice", "fetch", "--quiet", "origin")
 	morning("quiet")
 	// Somebody puts the file back to what it was after the first apply.
-	p.newestMain(p)
-	commits := strings.Fields(p.git(p, "alice", "log", "--format=%H", "--", "secrets"))
-	p.git(p, "alice", "checkout", "--quiet", commits[1], "--", "secrets")
-	p.commitAll(p, "Undo")
-	p.git(p, "alice", "push", "--quiet", "origin", "main")
+	p.undo(p, []string{"secrets"})
 	morning("issue 1 opened")
 	morning("quiet")
-	p.git(p, "alice", "revert", "--no-edit", "HEAD")
-	p.git(p, "alice", "push", "--quiet", "origin", "main")
+	p.undo(p, []string{"secrets"})
 	morning("issue 1 closed")
 	morning("quiet")
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,15 +16,44 @@ import (
 	"github.com/cofferhq/coffer/internal/render"
 )
 
-// git runs the git of this machine in one folder. It signs in as the checkout
+// git runs the git of this machine in one checkout. It signs in as the checkout
 // says: no credential of ours goes there, neither as an argument nor as a
 // variable.
+//
+// The repository is always named: git would take a folder that looks like one
+// for it, and a pull request can bring such a folder, with a configuration that
+// runs commands. Nothing of git's own runs anything here, and no object stands
+// for another.
 type git struct {
-	dir string
+	dir string // that has the .git
 	env []string
 }
 
 func (inv *invocation) git(dir string) git { return git{dir: dir, env: gitEnviron(inv.Environ.Vars)} }
+
+// named returns the options before every command.
+func (g git) named() []string {
+	return []string{
+		"--git-dir=" + filepath.Join(g.dir, gitFolder), "--work-tree=" + g.dir, "--no-replace-objects",
+		"-c", "safe.bareRepository=explicit", "-c", "protocol.ext.allow=never", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull,
+	}
+}
+
+// gitFolder is what makes a folder a checkout: no commit can have it.
+const gitFolder = ".git"
+
+// findCheckout returns the nearest folder at or above dir that is a checkout, ""
+// where there is none.
+func findCheckout(dir string) string {
+	for at := resolved(dir); ; at = filepath.Dir(at) {
+		if info, err := os.Lstat(filepath.Join(at, gitFolder)); err == nil && info.Mode()&os.ModeSymlink == 0 {
+			return at
+		}
+		if filepath.Dir(at) == at {
+			return ""
+		}
+	}
+}
 
 // gitEnviron returns what git is given of the environment: where it finds itself,
 // its configuration and what signs it in, and how it gets out. What it says has
@@ -44,6 +75,8 @@ func givenToGit(name string) bool {
 		return true
 	case "GIT_TERMINAL_PROMPT", "GIT_TOKEN", "GIT_PASSWORD":
 		return false
+	case "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_NAMESPACE":
+		return false // they would name another repository
 	}
 	if strings.HasPrefix(name, "GIT_TRACE") { // it would show what signs in
 		return false
@@ -83,7 +116,7 @@ func (g git) line(ctx context.Context, args ...string) (string, error) {
 }
 
 func (g git) stream(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
-	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd := exec.CommandContext(ctx, "git", append(g.named(), args...)...)
 	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout = g.dir, g.env, in, out
 	var said bytes.Buffer
 	cmd.Stderr = &limitedBuffer{&said, 64 << 10}

@@ -1,6 +1,22 @@
 package cli
 
 import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cofferhq/coffer/internal/forge/forgetest"
+	"github.com/cofferhq/coffer/providers/memory"
+	"github.com/cofferhq/coffer/providers/secret"
 )
 
 // person ARGS… runs a command as a person does, in a checkout of main, and pushes
@@ -24,6 +40,18 @@ func (s *story) takes(ts stage, args []string) {
 	s.newestMain(ts)
 	found := s.git(ts, "alice", "branch", "--remotes", "--list", "origin/"+branch, "--format", "%(refname)")
 	s.git(ts, "alice", "merge", "--quiet", "-m", "Bring the state home", found)
+	s.git(ts, "alice", "push", "--quiet", "origin", "main")
+}
+
+// undo PATH puts what lies there back to what it was before it was last changed.
+func (s *story) undo(ts stage, args []string) {
+	s.newestMain(ts)
+	commits := strings.Fields(s.git(ts, "alice", "log", "--format=%H", "-2", "--", args[0]))
+	if len(commits) < 2 {
+		ts.Fatalf("%s was never changed", args[0])
+	}
+	s.git(ts, "alice", "checkout", "--quiet", commits[1], "--", args[0])
+	s.commitAll(ts, "Undo "+args[0])
 	s.git(ts, "alice", "push", "--quiet", "origin", "main")
 }
 
@@ -140,6 +168,7 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the job printed:\n%s", s.out)
 	}
 }
+
 // posted is what stands on the forge: each comment of a pull request and each
 // issue, by its name for people.
 func (s *story) posted() map[string]string {
@@ -186,4 +215,3 @@ func effects(before, after map[string]string) string {
 	slices.Sort(did)
 	return strings.Join(did, ", ")
 }
-

@@ -19,6 +19,7 @@ type ciPlanOptions struct {
 	ciOptions
 	out          string
 	detailedExit bool
+	bases        cli.StringSlice
 }
 
 func ciPlanCommand(inv *invocation) *cli.Command {
@@ -45,6 +46,9 @@ coffer ci plan -format markdown=plan.md,junit=plan.xml`,
 		Flags: append(append(opts.flags("coffer-plan", "comment", "keep one comment on the pull request"),
 			&cli.StringFlag{Name: "out", Usage: "save the plan in `FILE`, instead of coffer.plan in the folder of -dir", Destination: &opts.out},
 			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit 2 if there are changes", Destination: &opts.detailedExit},
+			&cli.StringSliceFlag{
+				Name: "base", Usage: "trust the commits of `BRANCH` too, not only those of the repository's own; may be repeated", Destination: &opts.bases,
+			},
 			opts.format.flag(reviewFormats()...),
 		), inv.pinned.flags()...),
 		Action: func(c *cli.Context) error {
@@ -70,6 +74,7 @@ func runCIPlan(ctx context.Context, inv *invocation, opts *ciPlanOptions) error 
 	if err != nil {
 		return err
 	}
+	j.bases = opts.bases.Value()
 	return j.end(ctx, j.plan(ctx, opts))
 }
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +23,6 @@ import (
 	"github.com/cofferhq/coffer/planner/fingerprint"
 	"github.com/cofferhq/coffer/providers/memory"
 	"github.com/cofferhq/coffer/providers/providertest/canary"
-	"github.com/cofferhq/coffer/providers/secret"
 )
 
 // story is what happens in one script about coffer ci: a repository with its
@@ -147,7 +145,7 @@ func commandsOfStory() scriptCommands {
 		"plan": with((*story).planJob), "apply": with((*story).applyJob), "drift": with((*story).driftJob),
 		"hand": with((*story).hand), "store": with((*story).store), "forge": with((*story).fault), "token": with((*story).setToken),
 		"variable": with((*story).variable),
-		"person":   with((*story).person), "takes": with((*story).takes), "protect": with((*story).protect), "stranger": with((*story).stranger),
+		"person":   with((*story).person), "takes": with((*story).takes), "undo": with((*story).undo), "protect": with((*story).protect), "stranger": with((*story).stranger),
 		"says": sayings, "log": logged, "handed": handed, "main": with((*story).onMain),
 	}
 }
@@ -316,4 +314,3 @@ func numberOf(ts stage, text string) int {
 func (s *story) onMain(ts stage, args []string) {
 	s.out = s.git(ts, "alice", append([]string{"--no-pager", args[0]}, append(args[1:], "origin/main")...)...)
 }
-

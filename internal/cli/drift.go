@@ -26,8 +26,9 @@ func driftCommand(inv *invocation) *cli.Command {
 		Description: `Compares what the stores show with what the state recorded, by metadata alone:
 it says "unchanged since version V", never that a value is right. Policies,
 grants and roles count too, and a policy that nobody declared and that can read
-what is managed. Nothing is written, not even state. -verify-values also reads
-the values that have a fingerprint, compares them, and audits that.`,
+what is managed. So does what a controller of a cluster could not use. Nothing
+is written, not even state. -verify-values also reads the values that have a
+fingerprint, compares them, and audits that.`,
 		UsageText: `coffer drift
 coffer drift -target app.checkout -json
 coffer drift -verify-values

@@ -171,6 +171,40 @@ func (a *arena) edit(n int, resource, name string, fields map[string]any) (manag
 	return "argocd-controller"
 }
 
+// What the API server refuses is told with its field and the line of the block that
+// asks for it.
+func TestRefusedAtItsLine(t *testing.T) {
+	a := newArena(t)
+	a.must(ExitDone, "apply", "-auto-approve", "-target", "app.shop.secret.key")
+	a.mu.Lock()
+	a.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPatch || !strings.HasSuffix(r.URL.Path, "/externalsecrets/fetched") {
+			return false
+		}
+		// As the API server of a newer operator would, whose schema takes less.
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprint(w, `{"kind":"Status","reason":"Invalid","message":"canary","details":{"kind":"ExternalSecret","causes":[{"reason":"FieldValueNotSupported","message":"canary","field":"spec.target.creationPolicy"}]}}`)
+		return true
+	}
+	a.mu.Unlock()
+	said := a.must(ExitError, "apply", "-auto-approve")
+	text, err := os.ReadFile(filepath.Join(a.dir, "coffer.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(text), "external_secret \"fetched\"")
+	line := fmt.Sprintf("coffer.hcl:%d", strings.Count(before, "\n")+1)
+	for _, part := range []string{"spec.target.creationPolicy (FieldValueNotSupported)", "asked for at " + line, "kubectl explain externalsecret"} {
+		if !strings.Contains(strings.Join(strings.Fields(said), " "), part) { // it is wrapped
+			t.Errorf("%s\nlacks %q", said, part)
+		}
+	}
+	if strings.Contains(said, "canary") {
+		t.Error("what was refused is repeated")
+	}
+}
+
 // TestFight has a second manager that sets a field of an ExternalSecret, a key of a
 // Secret that is made of others, and one of a Secret that nothing can be made of
 // again. Drift names it, nothing is written but in answer to it, and where a person
@@ -181,6 +215,9 @@ func TestFight(t *testing.T) {
 	if a.wrote("secrets") != 2 || a.wrote("externalsecrets") != 1 {
 		t.Error("the first apply writes each once")
 	}
+	a.mu.Lock()
+	clear(a.writes)
+	a.mu.Unlock()
 	for _, test := range []struct {
 		resource, name, address string
 		edit                    func(n int) map[string]any

@@ -63,6 +63,7 @@ func (r Run) check() error {
 		{"base commit", r.Base == "" || isCommit(r.Base)},
 		{"commit", r.Head == "" || isCommit(r.Head)},
 		{"branch", r.Branch == "" || isBranch(r.Branch)},
+		{"default branch", r.Default == "" || isBranch(r.Default)},
 	} {
 		if !f.ok {
 			return unclear("the "+f.name+" that the environment or its event file gives has not the form of one",

@@ -17,6 +17,9 @@ type event struct {
 		BaseRef string `json:"base_ref"`
 		HeadSHA string `json:"head_sha"`
 	} `json:"merge_group"`
+	Repository struct {
+		DefaultBranch string `json:"default_branch"`
+	} `json:"repository"`
 }
 
 // side is one end of a pull request. A fork that was deleted has no repository.
@@ -71,6 +74,7 @@ func detectGitHub(getenv func(string) string, readFile func(string) ([]byte, err
 // with adds what the event tells.
 func (r Run) with(e event, getenv func(string) string) (Run, error) {
 	kind := getenv("GITHUB_EVENT_NAME")
+	r.Default = e.Repository.DefaultBranch
 	switch pull := e.PullRequest; {
 	case pull != nil:
 		if pull.Number <= 0 || pull.Base.SHA == "" || pull.Head.SHA == "" {

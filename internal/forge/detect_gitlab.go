@@ -24,7 +24,7 @@ func detectGitLab(getenv func(string) string) (Run, error) {
 	// trusted is where the branches parted.
 	run.Base = first(getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA"), getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 	run.Head = first(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"), run.Head)
-	run.Branch = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+	run.Branch, run.Default = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"), getenv("CI_DEFAULT_BRANCH")
 	// The pipeline of a fork's merge request runs in the fork, whose project is not
 	// the one that has the merge request.
 	target := getenv("CI_MERGE_REQUEST_PROJECT_ID")

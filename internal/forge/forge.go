@@ -56,6 +56,7 @@ type Run struct {
 	Base       string // commit that a pull request or a merge queue starts from; what is trusted
 	Head       string // commit that is looked at
 	Branch     string // that a pull request goes to, or that the run is of; "" is a tag
+	Default    string // the repository's own branch
 	Page       string // where a person sees the run
 	Summary    string // file that the summary of the job is added to; "" is none
 	Outputs    string // file that the outputs of the step are added to; "" is none

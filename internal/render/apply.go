@@ -129,7 +129,12 @@ func outcomes(p *page, sign string, tone Tone, name string, list []Outcome) {
 		items[i] = item{
 			sign: sign, tone: tone, address: o.Address, remarks: []span{action}, shared: []span{action},
 			shape: shapeOf(string(o.Action), unaddressed(said, o.Address)), common: unaddressed(said, o.Address), why: true,
-			body: func(p *page) { waysOn(p, o.Address, said) },
+			body: func(p *page) {
+				waysOn(p, o.Address, said)
+				if at := blockText(o.Range); at != "" && o.Err != "" {
+					p.flow(bodyIndent, bodyIndent+2, faint("asked for at "), solid(Faint, at))
+				}
+			},
 		}
 		if o.Action == planner.Conflict {
 			items[i].remarks = nil

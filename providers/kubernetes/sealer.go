@@ -37,7 +37,12 @@ type KeySource struct {
 	mu    sync.Mutex
 	key   *sealing.Key
 	known error // what asking again would not change
+	tries int   // that did not get through
 }
+
+// manyTries is when a source that does not answer is asked no more: a plan with
+// hundreds of sealed secrets would else wait for it hundreds of times.
+const manyTries = 5
 
 // longestCertificate is above every file of a few certificates.
 const longestCertificate = 64 << 10
@@ -113,6 +118,10 @@ func (s *KeySource) Key(ctx context.Context) (*sealing.Key, error) {
 		s.key = key
 	case providers.CodeOf(err) == providers.Invalid || providers.CodeOf(err) == providers.Denied:
 		s.known = err
+	case ctx.Err() == nil:
+		if s.tries++; s.tries == manyTries {
+			s.known = err
+		}
 	}
 	return key, err
 }

@@ -135,6 +135,12 @@ func TestCertificateAddresses(t *testing.T) {
 		if says == "" && asked.Load() != before {
 			t.Errorf("%s: asked twice", path)
 		}
+		for range 2 * manyTries {
+			wantKey(t, path, source, key.Fingerprint, says)
+		}
+		if n := asked.Load() - before; path == "/busy" && n != manyTries-1 {
+			t.Errorf("%s: asked %d times more", path, n)
+		}
 	}
 	wantKey(t, "a server nobody vouches for", keySource(t, t.TempDir(), SealedSecrets{Certificate: s.URL + "/cert.pem"}, nil), "", "cannot be fetched")
 }

@@ -24,35 +24,48 @@ func TestSecretStore(t *testing.T) {
 		ours   bool
 	}{
 		{
-			"kubernetes, with the role of the reader", providers.StoreAccess{Method: "kubernetes"},
+			"kubernetes, with the role of the reader",
+			providers.StoreAccess{Method: "kubernetes"},
 			map[string]any{"kubernetes": map[string]any{"mountPath": "kubernetes", "role": "web-env", "serviceAccountRef": map[string]any{"name": "env"}}},
-			providers.Reader{Func: "vault_kubernetes", Args: []string{"web", "env"}}, true,
+			providers.Reader{Func: "vault_kubernetes", Args: []string{"web", "env"}},
+			true,
 		},
 		{
 			"kubernetes, elsewhere, of a whole cluster",
 			providers.StoreAccess{Method: "kubernetes", Cluster: true, Args: map[string]any{"mount": "k8s-eu"}},
 			map[string]any{"kubernetes": map[string]any{"mountPath": "k8s-eu", "role": "web-env", "serviceAccountRef": map[string]any{"name": "env", "namespace": "web"}}},
-			providers.Reader{Func: "vault_kubernetes", Args: []string{"web", "env", "k8s-eu"}}, true,
+			providers.Reader{Func: "vault_kubernetes", Args: []string{"web", "env", "k8s-eu"}},
+			true,
 		},
 		{
-			"kubernetes, with a role of somebody else", providers.StoreAccess{Method: "kubernetes", Args: map[string]any{"role": "operators"}},
+			"kubernetes, with a role of somebody else",
+			providers.StoreAccess{Method: "kubernetes", Args: map[string]any{"role": "operators"}},
 			map[string]any{"kubernetes": map[string]any{"mountPath": "kubernetes", "role": "operators", "serviceAccountRef": map[string]any{"name": "env"}}},
-			providers.Reader{}, false,
+			providers.Reader{},
+			false,
 		},
 		{
-			"approle", providers.StoreAccess{Method: "approle", Args: map[string]any{"role_id": "r-1", "secret_ref": ref}},
-			map[string]any{"appRole": map[string]any{"path": "approle", "roleId": "r-1", "secretRef": ref}}, providers.Reader{}, false,
+			"approle",
+			providers.StoreAccess{Method: "approle", Args: map[string]any{"role_id": "r-1", "secret_ref": ref}},
+			map[string]any{"appRole": map[string]any{"path": "approle", "roleId": "r-1", "secretRef": ref}},
+			providers.Reader{},
+			false,
 		},
 		{
-			"jwt", providers.StoreAccess{Method: "jwt", Args: map[string]any{"role": "eso", "audiences": []any{"vault"}}},
+			"jwt",
+			providers.StoreAccess{Method: "jwt", Args: map[string]any{"role": "eso", "audiences": []any{"vault"}}},
 			map[string]any{"jwt": map[string]any{"path": "jwt", "role": "eso", "kubernetesServiceAccountToken": map[string]any{
 				"serviceAccountRef": map[string]any{"name": "env"}, "audiences": []any{"vault"},
 			}}},
-			providers.Reader{Func: "vault_jwt", Args: []string{"eso"}}, true,
+			providers.Reader{Func: "vault_jwt", Args: []string{"eso"}},
+			true,
 		},
 		{
-			"token", providers.StoreAccess{Method: "token", Cluster: true, Args: map[string]any{"secret_ref": ref}},
-			map[string]any{"tokenSecretRef": map[string]any{"name": "approle", "key": "id", "namespace": "web"}}, providers.Reader{}, false,
+			"token",
+			providers.StoreAccess{Method: "token", Cluster: true, Args: map[string]any{"secret_ref": ref}},
+			map[string]any{"tokenSecretRef": map[string]any{"name": "approle", "key": "id", "namespace": "web"}},
+			providers.Reader{},
+			false,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -33,8 +33,11 @@ func TestManifests(t *testing.T) {
 		Items: []providers.DeliveryItem{
 			{Name: "API_KEY", Parts: []providers.DeliveryPart{remote("shop/prod/api_key", "value")}},
 			{Name: "DSN", Parts: []providers.DeliveryPart{
-				{Text: "postgres://"}, remote("shop/prod/db", "user"), {Text: ":"},
-				{Func: "urlencode", Args: []providers.DeliveryPart{remote("shop/prod/db", "password")}}, {Text: "@db/{shop}"},
+				{Text: "postgres://"},
+				remote("shop/prod/db", "user"),
+				{Text: ":"},
+				{Func: "urlencode", Args: []providers.DeliveryPart{remote("shop/prod/db", "password")}},
+				{Text: "@db/{shop}"},
 			}},
 		},
 		Form:    providers.Form{Type: "Opaque", Annotations: map[string]string{"example.com/team": "payments"}, Immutable: true},
@@ -53,7 +56,9 @@ func TestManifests(t *testing.T) {
 		d    providers.Delivery
 		at   At
 	}{
-		{"full", full, cluster}, {"plain", plain, cluster}, {"existing", existing, cluster},
+		{"full", full, cluster},
+		{"plain", plain, cluster},
+		{"existing", existing, cluster},
 		{"file", plain, At{File: "deploy/prod.yaml", Namespace: "shop", Name: "shop-env"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
