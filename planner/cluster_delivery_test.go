@@ -216,8 +216,11 @@ func TestForms(t *testing.T) {
 	fixed := app(loginBlock + envBlock("immutable = true"))
 	for name, s := range map[string]story{
 		"annotations": {start: just, hcl: app(loginBlock + envBlock(`annotations = { a = "b" }`)), want: []string{"update " + env + " metadata_changed"}},
-		"a type":      {start: just, hcl: app(loginBlock + envBlock(`type = "example.com/x"`)), want: []string{"update " + env + " metadata_changed"}},
-		"immutable":   {start: just, hcl: fixed, want: []string{"update " + env + " metadata_changed"}},
+		"a type": {
+			start: just, hcl: app(loginBlock + envBlock(`type = "example.com/x"`)), want: []string{"conflict " + env + " metadata_changed"},
+			says: "give it another name", left: []string{"conflict " + env + " metadata_changed"},
+		},
+		"immutable": {start: just, hcl: fixed, want: []string{"update " + env + " metadata_changed"}},
 		"an immutable one whose value changes": {
 			start: fixed, opts: rotated(), want: []string{"conflict " + env + " source_changed", rotate},
 			says: "give it another name", left: []string{"conflict " + env + " source_changed"},

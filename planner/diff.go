@@ -277,7 +277,7 @@ func (x *differ) settles(a addr.Address, kind SettleKind) bool {
 // resource runs one resource through the decision table and files the result.
 func (x *differ) resource(r *Resource) {
 	f := x.facts(r)
-	out := f.refuseImmutable(x.decide(f))
+	out := f.refuseFixed(x.decide(f))
 	if out.change != nil {
 		out = x.file(f, out)
 	}

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,13 +84,23 @@ func formDiffers(recorded, live providers.Form) string {
 	return strings.Join(said, "; ")
 }
 
-// refuseImmutable turns a change of a value that the platform refuses into what
-// a person can do about it.
-func (f *facts) refuseImmutable(out outcome) outcome {
+// refuseFixed turns a change that the platform refuses into what a person can do
+// about it: nobody changes the type of a live Secret, or the value of an immutable
+// one.
+func (f *facts) refuseFixed(out outcome) outcome {
 	c := out.change
-	live := f.o.Exists && f.o.Meta.Attributes.Form.Immutable
-	if c == nil || !live || len(c.Fields) == 0 || c.Reason == ReasonReencrypted || c.Action != Update && c.Action != Rotate && c.Action != Restore {
+	if c == nil || f.r.Secret == nil || !f.o.Exists || c.Action != Update && c.Action != Rotate && c.Action != Restore {
 		return out
 	}
-	return f.conflict(c.Reason, "it is immutable, so nobody can change its value: give it another name, which makes a new one and lets the old one go, or delete it by hand and apply again")
+	const way = "give it another name, which makes a new one and lets the old one go, or delete it by hand and apply again"
+	live := f.o.Meta.Attributes.Form
+	switch {
+	case typeOf(live) != typeOf(f.r.Form):
+		return f.conflict(c.Reason, "its type is %s, and nobody can make it %s: %s", typeOf(live), typeOf(f.r.Form), way)
+	case live.Immutable && len(c.Fields) > 0 && c.Reason != ReasonReencrypted:
+		return f.conflict(c.Reason, "it is immutable, so nobody can change its value: %s", way)
+	}
+	return out
 }
+
+func typeOf(f providers.Form) string { return cmp.Or(f.Type, "Opaque") }
