@@ -28,6 +28,9 @@ func (l *loader) read() bool {
 		return false
 	}
 	l.root = root
+	if !l.mayReadVarFiles() {
+		return false
+	}
 	names, err := l.sourceNames()
 	if err != nil {
 		l.diags.add(unplaced("Configuration folder cannot be read", "%s: %s.", l.dir, cause(err)))
@@ -85,10 +88,70 @@ func (l *loader) isVarFile(name string) bool {
 	})
 }
 
+// mayReadVarFiles refuses files of variables before any is read: a message about
+// a line shows it.
+func (l *loader) mayReadVarFiles() bool {
+	for _, path := range l.opts.VarFiles {
+		if err := refuseGitFolder(l.dir, path); err != nil {
+			l.diags.add(unplaced("Variable file cannot be read", "-var-file %s: %s.", path, err))
+			return false
+		}
+	}
+	return true
+}
+
+var errGitFolder = errors.New("it is in a folder .git: a repository's own folder holds credentials and is never read")
+
+// MayRead returns an error for a name below a configuration's folder that is, as it
+// is written or with its links followed, in the folder .git of a repository: a
+// checkout leaves its credential there, and whoever proposes a change could show
+// it. It does not say whether there is such a file.
+func MayRead(dir, name string) error {
+	// Not joined, which would take x/.. away where x is a link.
+	return refuseGitFolder(dir, dir+string(filepath.Separator)+filepath.FromSlash(name))
+}
+
+// refuseGitFolder is [MayRead] for a path that is not relative to the folder. A
+// folder that is itself below a .git, such as a work tree there, may read its own.
+func refuseGitFolder(dir, path string) error {
+	for _, pair := range [][2]string{{dir, path}, {withoutLinks(dir), withoutLinks(path)}} {
+		rel, err := relativeTo(pair[0], pair[1])
+		if err != nil {
+			return err
+		}
+		for part := range strings.FieldsFuncSeq(rel, func(r rune) bool { return r == '/' || r == filepath.Separator }) {
+			if strings.EqualFold(part, ".git") {
+				return errGitFolder
+			}
+		}
+	}
+	return nil
+}
+
+// relativeTo returns a path as seen from a folder, and one that is not below the
+// folder from the top.
+func relativeTo(dir, path string) (string, error) {
+	from, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	to, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(from, to); err == nil && filepath.IsLocal(rel) {
+		return rel, nil
+	}
+	return to, nil
+}
+
 var errNotRegular = errors.New("it is not a regular file")
 
 // readRooted reads one regular file that lies below root, links resolved.
 func readRooted(root *os.Root, name string) ([]byte, error) {
+	if err := MayRead(root.Name(), name); err != nil {
+		return nil, err
+	}
 	info, err := root.Stat(name) // before opening: opening a FIFO would wait
 	if err != nil {
 		return nil, err

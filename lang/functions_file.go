@@ -60,6 +60,9 @@ func statBelow(root *os.Root, path string) (string, error) {
 	if !filepath.IsLocal(name) {
 		return "", fmt.Errorf("%s is not below the configuration directory; write a path relative to it that does not leave it", quoteShort(path))
 	}
+	if err := MayRead(root.Name(), path); err != nil {
+		return "", fmt.Errorf("%s: %w", quoteShort(path), err)
+	}
 	info, err := root.Stat(name)
 	if err != nil {
 		return "", fileError(path, err)

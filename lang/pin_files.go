@@ -216,6 +216,8 @@ func (c *fileComparison) compare(name string) (content []byte, how string) {
 	was, wasErr := regularFile(trusted)
 	is, isErr := regularFile(proposed)
 	switch {
+	case isErr == nil && refuseGitFolder(c.proposed, proposed) != nil:
+		return nil, "in a folder .git: a repository's own folder holds credentials and is never read"
 	case wasErr == nil && isErr == nil && sameFile(trusted, proposed):
 		return nil, "one for both, so that nothing says whether it may be trusted: name a trusted copy that has a file of its own there"
 	case errors.Is(wasErr, errNoFile) && (c.made || errors.Is(isErr, errNoFile)):

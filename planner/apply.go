@@ -141,6 +141,7 @@ type run struct {
 	byKey   map[Key]int
 	steps   []*step
 	values  *resolver
+	sealing map[addr.Location]Sealing // what the plan's sealed secrets are sealed with now
 	journal *journal
 
 	mu      sync.Mutex // guards what follows, and the snapshot

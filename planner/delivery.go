@@ -286,7 +286,9 @@ func (b *builder) inCluster(store *Store, p *lang.Policy) []string {
 		}
 	}
 	for _, d := range b.delivered {
-		if d.cluster == store && d.path != "" && covers(d.block.Address, d.secrets) {
+		// Where the operator only adds to a Secret, the rest of it is somebody else's.
+		adds := d.block.CreationPolicy == "Merge" || d.block.CreationPolicy == "None"
+		if d.cluster == store && d.path != "" && !adds && covers(d.block.Address, d.secrets) {
 			paths = append(paths, d.path)
 		}
 	}

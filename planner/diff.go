@@ -289,6 +289,9 @@ func (x *differ) file(f *facts, out outcome) outcome {
 	c := out.change
 	c.Role, c.Range, c.ConfigDigest = f.r.Role, f.r.Range, f.r.Digest()
 	c.Generation = out.generation
+	if len(c.Fields) > 0 {
+		c.Envelope = x.live.Sealing[f.r.Location].Envelope
+	}
 	c.DependsOn = x.dependencies(f.r)
 	if e := f.e; e != nil {
 		for input := range e.Inputs {

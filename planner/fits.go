@@ -110,7 +110,25 @@ func (r *run) lookAgain(ctx context.Context) (*Live, error) {
 		}
 	}
 	refresher := &Refresher{Stores: r.Stores, Wait: noWait}
+	sealed := &Live{}
+	refresher.askSealing(ctx, r.sealed(), sealed)
+	r.sealing = sealed.Sealing
 	return refresher.inspect(ctx, some, r.Snapshot)
+}
+
+// sealed are the resources that the plan seals.
+func (r *run) sealed() *Desired {
+	d := &Desired{}
+	for _, c := range r.changes {
+		store := r.Stores[c.Location.Provider]
+		if c.Envelope == "" || store == nil {
+			continue
+		}
+		if res := r.Desired.On(addr.Location{Provider: store.Identity, Kind: c.Location.Kind, Path: c.Location.Path}); res != nil {
+			d.Resources = append(d.Resources, res)
+		}
+	}
+	return d
 }
 
 // fits compares one change with what is there now.
@@ -138,6 +156,9 @@ func (r *run) fits(c *Change, live *Live) error {
 		return fmt.Errorf("its version is %s now, the plan was made for %s", orNothing(version), orNothing(c.VersionFrom))
 	case recorded != c.Entry:
 		return fmt.Errorf("the state records version %s now, the plan was made for %s", orNothing(recorded), orNothing(c.Entry))
+	}
+	if now := r.sealing[loc].Envelope; c.Envelope != now && c.Envelope != "" {
+		return fmt.Errorf("the plan seals it with %s, and that would be %s now", c.Envelope, orNothing(now))
 	}
 	if err := r.fitsSource(c, live); err != nil {
 		return err

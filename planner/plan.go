@@ -107,6 +107,8 @@ type Change struct {
 	Role           string `json:"role"`
 	ReadsValue     bool   `json:"reads_value"`
 	ConfigDigest   string `json:"config_digest,omitempty"`
+	// Envelope names the key and scope that a sealed secret is sealed with.
+	Envelope string `json:"envelope,omitempty"`
 	// From is where a relocated or renamed thing was.
 	From *From `json:"from,omitempty"`
 	// Fields holds the fields that the change touches; the value of a secret

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/cofferhq/coffer/lang"
+	"github.com/cofferhq/coffer/lang/addr"
 )
 
 // ciCommitted is what became of what an apply changed in the repository.
@@ -22,8 +24,13 @@ type ciCommitted struct {
 // is a file, and the files of the stores. nil keeps nothing.
 type keeper struct {
 	checkout
-	branch string
-	paths  []string // below top, with slashes
+	branch   string
+	paths    []string // below top, with slashes
+	expected []string // files below them that may not be there yet
+
+	// What was made of it, once it is committed.
+	parent, made string
+	entriesMade  []treeEntry
 }
 
 // keeper looks whether all can be kept later, before anything is done. It asks
@@ -34,9 +41,11 @@ func (j *ciJob) keeper(ctx context.Context, cfg *lang.Config, blocks decodedBloc
 	if inv.state != "" || blocks.state.backend == nil {
 		wanted = append(wanted, inv.statePath(cfg.Settings.StatePath))
 	}
+	expected := slices.Clone(wanted)
 	for _, b := range blocks.providers {
 		if folder := storeFolder(b); folder != "" {
 			wanted = append(wanted, inv.path(folder))
+			expected = append(expected, filesOfStore(cfg, inv.path(folder))...)
 		}
 	}
 	if len(wanted) == 0 {
@@ -49,26 +58,56 @@ func (j *ciJob) keeper(ctx context.Context, cfg *lang.Config, blocks decodedBloc
 	}
 	k := &keeper{checkout: here}
 	for _, path := range wanted {
-		rel, err := filepath.Rel(resolved(here.top), resolved(path))
-		if err != nil || !filepath.IsLocal(rel) {
-			inv.say("%s is outside of the repository, so it is not committed.", path)
+		if rel, ok := here.below(path); ok {
+			k.paths = append(k.paths, rel)
 			continue
 		}
-		k.paths = append(k.paths, filepath.ToSlash(rel))
+		inv.say("%s is outside of the repository, so it is not committed.", path)
 	}
 	if len(k.paths) == 0 {
 		return nil, nil
 	}
-	if err := k.refuseIgnored(ctx); err != nil {
-		return nil, err
+	for _, path := range expected {
+		if rel, ok := here.below(path); ok {
+			k.expected = append(k.expected, rel)
+		}
 	}
-	if err := k.refuseChanged(ctx); err != nil {
-		return nil, err
+	for _, refuse := range []func(context.Context) error{k.refuseIgnored, k.refuseFiltered, k.refuseChanged} {
+		if err := refuse(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if k.branch, err = j.branchOf(ctx, here, branch); err != nil {
 		return nil, err
 	}
 	return k, k.refuseMoved(ctx)
+}
+
+// below returns path relative to the top of the checkout, with slashes, and whether
+// it is in there.
+func (c checkout) below(path string) (string, bool) {
+	rel, err := filepath.Rel(resolved(c.top), resolved(path))
+	return filepath.ToSlash(rel), err == nil && filepath.IsLocal(rel)
+}
+
+// filesOfStore returns the files that a folder of secrets may get: where each
+// secret of the configuration would lie in it.
+func filesOfStore(cfg *lang.Config, folder string) []string {
+	var files []string
+	for _, s := range cfg.Secrets {
+		file := s.Path
+		switch {
+		case file == "" && s.Address.Kind == addr.KindEnvFile:
+			file = s.Address.Environment + "/" + s.Address.App + "-" + s.Address.Name + ".env"
+		case file == "":
+			file = s.Address.Environment + "/" + s.Address.App + ".yaml"
+		case s.Address.Kind != addr.KindEnvFile:
+			file = path.Dir(file) + ".yaml" // the last part is a key in it
+		}
+		files = append(files, filepath.Join(folder, filepath.FromSlash(file)))
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
 }
 
 // refuseIgnored refuses what git would never take.
@@ -155,7 +194,7 @@ func (k *keeper) changed(ctx context.Context) ([]string, error) {
 		if len(entry) < 4 {
 			continue
 		}
-		if file := entry[3:]; filepath.Base(file) != ".coffer.lock" {
+		if file := entry[3:]; !isStoreLock(file) {
 			files = append(files, file)
 		}
 	}
@@ -164,7 +203,7 @@ func (k *keeper) changed(ctx context.Context) ([]string, error) {
 }
 
 // keep commits what the apply changed and pushes it. Hooks are left out: none may
-// keep the state from being kept.
+// keep the state from being kept. The checkout follows once it is pushed.
 func (k *keeper) keep(ctx context.Context, j *ciJob) error {
 	if k == nil {
 		return nil
@@ -183,20 +222,17 @@ func (k *keeper) keep(ctx context.Context, j *ciJob) error {
 }
 
 func (k *keeper) commit(ctx context.Context, j *ciJob, files []string) error {
-	if _, err := k.run(ctx, append([]string{"--literal-pathspecs", "add", "--"}, files...)...); err != nil {
+	parent, err := k.line(ctx, "rev-parse", "--verify", "HEAD^{commit}")
+	if err != nil {
 		return err
 	}
 	// Neither forge runs jobs for a commit that says so: they would plan this one.
 	message := "Coffer: state after an apply\n\nPlan digest: " + j.doc.Digest + "\n\n[skip ci]\n"
-	args := append([]string{"--literal-pathspecs"}, k.identity(ctx)...)
-	args = append(args, "commit", "--quiet", "--no-verify", "-m", message, "--only", "--")
-	if _, err := k.run(ctx, append(args, files...)...); err != nil {
+	id, entries, err := k.writeCommit(ctx, j.inv.Getenv("TMPDIR"), parent, message, files)
+	if err != nil || id == "" {
 		return err
 	}
-	id, err := k.line(ctx, "rev-parse", "HEAD")
-	if err != nil {
-		return err
-	}
+	k.parent, k.made, k.entriesMade = parent, id, entries
 	j.doc.Commit = &ciCommitted{ID: id, Branch: k.branch}
 	j.output("commit", id)
 	return nil
@@ -211,23 +247,37 @@ func (k *keeper) identity(ctx context.Context) []string {
 	return []string{"-c", "user.name=Coffer", "-c", "user.email=coffer@localhost"}
 }
 
+// push brings the commit to the branch, or to one of its own. Where it gets to
+// neither, the checkout has it, since that is all there is.
 func (k *keeper) push(ctx context.Context, j *ciJob) error {
 	done := j.doc.Commit
-	_, err := k.run(ctx, "push", "--quiet", "--no-verify", "origin", "HEAD:refs/heads/"+k.branch)
+	err := k.pushTo(ctx, k.branch)
 	if err == nil {
 		done.Pushed = true
 		j.inv.say("Committed as %s and pushed to %s.", briefly(done.ID), k.branch)
+		if err := k.advance(ctx); err != nil {
+			j.inv.say("This checkout is still at commit %s: %v. Check %s out anew before the next apply.", briefly(k.parent), err, k.branch)
+		}
 		return nil
 	}
 	aside := "coffer-state-" + briefly(done.ID)
-	merge := fmt.Sprintf("git fetch origin && git merge %s", done.ID)
-	where := "it is committed in this checkout as " + done.ID + ", and nowhere else: keep the checkout"
-	if _, asideErr := k.run(ctx, "push", "--quiet", "--no-verify", "origin", "HEAD:refs/heads/"+aside); asideErr == nil {
-		where = "it is kept as the branch " + aside
-		merge = fmt.Sprintf("git fetch origin && git checkout %s && git merge origin/%s", k.branch, aside)
+	where := "it is kept as the branch " + aside
+	next := fmt.Sprintf("git fetch origin && git checkout %s && git merge origin/%s && git push origin %s", k.branch, aside, k.branch)
+	if k.pushTo(ctx, aside) != nil {
+		where = "it is committed in this checkout as " + done.ID + ", and nowhere else: keep the checkout"
+		next = fmt.Sprintf("git fetch origin && git merge origin/%s && git push origin HEAD:refs/heads/%s", k.branch, k.branch)
+		if moveErr := k.advance(ctx); moveErr != nil {
+			next = fmt.Sprintf("git push origin %s:refs/heads/%s", done.ID, k.branch)
+		}
 	}
-	return fmt.Errorf("the apply was done, and its state could not be pushed to %s: %w. Nothing is lost: %s. Before the next apply bring it there: "+
-		"%s && git push origin %s", k.branch, err, where, merge, k.branch)
+	return fmt.Errorf("the apply was done, and its state could not be pushed to %s: %w. Nothing is lost: %s. Before the next apply bring it there: %s",
+		k.branch, err, where, next)
+}
+
+// pushTo pushes the commit and nothing else, whatever the configuration adds.
+func (k *keeper) pushTo(ctx context.Context, branch string) error {
+	_, err := k.run(ctx, "push", "--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no", "origin", k.made+":refs/heads/"+branch)
+	return err
 }
 
 // exitOf returns the exit code of a git that failed, 0 for anything else.

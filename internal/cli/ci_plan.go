@@ -95,19 +95,21 @@ func (j *ciJob) plan(ctx context.Context, opts *ciPlanOptions) error {
 	}
 	j.project = w.cfg.Settings.Project
 	r := w.planResult(plan, diff, true)
+	// Before anything else can fail.
+	if err := j.dropStale(w, opts.out); err != nil {
+		return err
+	}
 	if err := j.show(r); err != nil {
 		return err
 	}
 	j.output("changes", strconv.Itoa(len(plan.Changes)))
-	if hasErrors(plan.Diagnostics) {
-		err = j.dropStale(w, opts.out)
-	} else if err = inv.savePlan(w.lasting(plan), opts.out); err == nil {
+	if !hasErrors(plan.Diagnostics) {
+		if err := inv.savePlan(w.lasting(plan), opts.out); err != nil {
+			return err
+		}
 		j.doc.Files["plan"], j.doc.Digest = inv.path(opts.out), w.lasting(plan).Digest()
 		j.output("plan", j.doc.Files["plan"])
 		j.output("digest", j.doc.Digest)
-	}
-	if err != nil {
-		return err
 	}
 	j.comment(ctx, r, len(plan.Changes) > 0 || hasErrors(plan.Diagnostics), j.link())
 	if len(plan.Changes) > 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/cofferhq/coffer/internal/forge"
@@ -102,7 +103,7 @@ func changeName(place forge.Kind, change int) string {
 // that beats changes, and what could not be posted is an error.
 func (j *ciJob) end(ctx context.Context, err error) error {
 	err = j.showError(ctx, err)
-	err = worse(err, j.failed)
+	err = worse(err, j.unposted(err))
 	code := exitCode(ctx, err)
 	if code == ExitDone {
 		code = j.found
@@ -114,6 +115,29 @@ func (j *ciJob) end(ctx context.Context, err error) error {
 	}
 	j.doc.FormatVersion, j.doc.Project, j.doc.ExitCode = 1, j.project, exitCode(ctx, err)
 	return worse(err, j.inv.printJSON(j.doc))
+}
+
+// unposted returns the error of what could not be posted. It says first that the
+// job has done its work, if it has with err: who reads it need not do that again.
+func (j *ciJob) unposted(err error) error {
+	if j.failed == nil {
+		return nil
+	}
+	done, what := "", "comment"
+	switch {
+	case j.name == "plan" && j.doc.Digest != "" && !isFailure(err):
+		done = "the plan was made and saved; "
+	case j.name == "apply" && err == nil && j.doc.Commit != nil && j.doc.Commit.Pushed:
+		done = "everything was applied and pushed; "
+	case j.name == "apply" && err == nil:
+		done = "everything was applied; "
+	case j.name == "drift":
+		what = "issue"
+		if !isFailure(err) {
+			done = "the drift was reported; "
+		}
+	}
+	return fmt.Errorf("%sthe %s could not be posted: %w", done, what, j.failed)
 }
 
 // worse returns how a command ends that ends with err, and for which something

@@ -81,6 +81,9 @@ func (in inputs) variable(name, key string) (v secret.Value, found bool, err err
 
 // file reads a file below the configuration directory.
 func (in inputs) file(name string) (data []byte, found bool, err error) {
+	if err := lang.MayRead(in.dir, name); err != nil {
+		return nil, false, fmt.Errorf("%s: %w", name, err)
+	}
 	root, err := os.OpenRoot(in.dir)
 	if err != nil {
 		return nil, false, err

@@ -79,6 +79,9 @@ func pages(t *testing.T) []string {
 
 // completed makes a whole configuration of a part.
 func completed(part string) string {
+	if strings.HasPrefix(part, "rollout ") { // an argument of a block
+		part = "kubernetes_secret \"env\" {\n  provider = kubernetes\n  data     = { PASSWORD = secret.db }\n" + part + "}\n"
+	}
 	if insideApp.MatchString(part) {
 		if strings.Contains(part, "secret.db") && !strings.Contains(part, `secret "db"`) {
 			part += "secret \"db\" {\n  value = manual()\n}\n"

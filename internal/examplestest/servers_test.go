@@ -127,7 +127,24 @@ func TestCheckoutKubernetes(t *testing.T) {
 	out := p.run(examples, map[string]string{
 		"VAULT_ADDR": server.Address, "VAULT_TOKEN": server.RootToken, "KUBECONFIG": kubeconfig, "SEALING_CERTIFICATE": sealer.CertFile,
 	}, "bash", "checkout-kubernetes/run.sh")
-	t.Log(out)
+	for _, want := range []string{
+		"No changes. 8 secrets unchanged", "<     API_KEY: ", "Nothing changed outside: 8 secrets",
+		`read by kubernetes_service_account("checkout-production", "api")`, `read by vault_kubernetes("checkout-production", "checkout-env")`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "<     DATABASE_URL: ") {
+		t.Error("an item that did not change was sealed again")
+	}
+	// What the pods of two environments read; staging's file nobody applied.
+	for _, environment := range []string{"dev", "production"} {
+		data, _ := c.Must(http.MethodGet, "/api/v1/namespaces/checkout-"+environment+"/secrets/checkout-env", nil)["data"].(map[string]any)
+		if data["API_KEY"] == nil || data["DATABASE_URL"] == nil {
+			t.Errorf("%s: the Secret has %d keys", environment, len(data))
+		}
+	}
 	if left := append(filesBelow(t, p.home), filesBelow(t, p.tmp)...); len(left) > 0 {
 		t.Errorf("run.sh left %v behind", left)
 	}

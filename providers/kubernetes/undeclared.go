@@ -153,8 +153,8 @@ func (a *audit) bindings(ctx context.Context, k objectKind, namespace string) er
 		if a.declared[ref] || slices.Contains(a.d.knownBindings, path) || !all[path].into(&b) {
 			continue
 		}
-		if all[path].builtIn() {
-			b.Subjects = slices.DeleteFunc(b.Subjects, func(s subject) bool { return strings.HasPrefix(s.Name, "system:") || s.Namespace == "kube-system" })
+		if k.cluster && all[path].builtIn() {
+			b.Subjects = slices.DeleteFunc(b.Subjects, subject.ofTheServer)
 		}
 		if u, reads := a.gives(ref, b, namespace); reads {
 			a.out.Undeclared = append(a.out.Undeclared, u)
@@ -163,12 +163,23 @@ func (a *audit) bindings(ctx context.Context, k objectKind, namespace string) er
 	return nil
 }
 
-// builtIn reports whether the API server keeps the object itself
+// ofTheServer reports whether a subject is one that the API server and its
+// controllers are. Groups that everybody, or every service account, is in are none.
+func (s subject) ofTheServer() bool {
+	if s.Kind == "Group" {
+		return s.Name == "system:masters" || s.Name == "system:nodes"
+	}
+	return strings.HasPrefix(s.Name, "system:") && s.Name != "system:anonymous" || s.Kind == "ServiceAccount" && s.Namespace == "kube-system"
+}
+
+// builtIn reports whether the API server keeps the object itself: by a label, which
+// anybody can set, under a name that is the server's own
 // (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation).
 func (l *live) builtIn() bool {
 	meta, _ := l.fields["metadata"].(map[string]any)
 	labels, _ := meta["labels"].(map[string]any)
-	return labels["kubernetes.io/bootstrapping"] == "rbac-defaults"
+	name := l.Metadata.Name
+	return labels["kubernetes.io/bootstrapping"] == "rbac-defaults" && (name == "cluster-admin" || strings.HasPrefix(name, "system:"))
 }
 
 // gives says what a binding lets its subjects read.

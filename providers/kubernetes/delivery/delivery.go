@@ -168,7 +168,7 @@ func (c *compiler) template(values *fetched) (map[string]any, error) {
 		out["type"] = c.d.Form.Type
 	}
 	if len(c.d.Labels)+len(c.d.Form.Annotations) > 0 {
-		out["metadata"] = map[string]any{"labels": c.d.Labels, "annotations": c.d.Form.Annotations}
+		out["metadata"] = map[string]any{"labels": literals(c.d.Labels), "annotations": literals(c.d.Form.Annotations)}
 	}
 	plain := true
 	for _, item := range c.d.Items {
@@ -200,7 +200,11 @@ func (c *compiler) store() (providers.ObjectSpec, error) {
 	}
 	name, kind := storeName(c.d, c.at), c.storeKind()
 	o := c.object(c.s.APIVersion, kindNames(kind), name)
-	o["spec"] = map[string]any{"provider": provider}
+	spec := map[string]any{"provider": provider}
+	if c.access.Cluster { // else every namespace could read by it
+		spec["conditions"] = []any{map[string]any{"namespaces": []any{c.at.Namespace}}}
+	}
+	o["spec"] = spec
 	out := providers.ObjectSpec{Ref: c.ref(kind, name), Document: manifest.Encode(o)}
 	if c.signsIn() {
 		out.Needs = []providers.ObjectRef{c.ref(KindServiceAccount, c.access.ServiceAccount), c.ref(KindRoleBinding, c.tokenRole())}

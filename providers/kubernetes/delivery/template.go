@@ -97,6 +97,17 @@ func (f *fetched) template(parts []providers.DeliveryPart) (string, error) {
 // before or behind it, so each is an action of its own.
 func literal(text string) string { return strings.ReplaceAll(text, "{", `{{ "{" }}`) }
 
+// literals is text by name, each as [literal]: the operator takes labels and
+// annotations for templates too, and what they said would be readable by all who
+// see metadata.
+func literals(texts map[string]string) map[string]any {
+	out := map[string]any{}
+	for name, text := range texts {
+		out[name] = literal(text)
+	}
+	return out
+}
+
 // expression is a part as an argument of a function.
 func (f *fetched) expression(p providers.DeliveryPart) (string, error) {
 	switch {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -25,7 +26,7 @@ const longest = 3 << 20
 // every level, since leaving it out means the same. It panics on what is no
 // manifest, such as a function.
 func Encode(o Object) string {
-	kept, _ := prune(map[string]any(o))
+	kept, _ := prune(map[string]any(o), false)
 	if kept == nil {
 		return ""
 	}
@@ -38,25 +39,28 @@ func Encode(o Object) string {
 	return b.String()
 }
 
-// prune returns v without what holds nothing; false where nothing is left.
-func prune(v any) (any, bool) {
+// prune returns v without what holds nothing; false where nothing is left. An
+// empty text that is an entry of a map of texts is something: a key of data, a
+// label, an annotation.
+func prune(v any, entry bool) (any, bool) {
 	switch v := v.(type) {
 	case nil:
 		return nil, false
 	case string:
-		return v, v != ""
+		return v, v != "" || entry
 	case Object:
-		return prune(map[string]any(v))
+		return prune(map[string]any(v), entry)
 	case map[string]string:
 		out := map[string]any{}
 		for k, s := range v {
 			out[k] = s
 		}
-		return prune(out)
+		return prune(out, entry)
 	case map[string]any:
 		out := map[string]any{}
 		for k, e := range v {
-			if kept, ok := prune(e); ok {
+			_, text := e.(string)
+			if kept, ok := prune(e, text && entry || !text && isTexts(k)); ok {
 				out[k] = kept
 			}
 		}
@@ -70,7 +74,7 @@ func prune(v any) (any, bool) {
 	case []any:
 		var out []any
 		for _, e := range v {
-			kept, _ := prune(e)
+			kept, _ := prune(e, false)
 			if kept == nil { // its place matters
 				kept = e
 			}
@@ -79,6 +83,11 @@ func prune(v any) (any, bool) {
 		return out, len(out) > 0
 	}
 	return v, true
+}
+
+// isTexts reports whether a map of this name has entries that somebody chose.
+func isTexts(name string) bool {
+	return slices.Contains([]string{"data", "stringData", "encryptedData", "labels", "annotations"}, name)
 }
 
 // Decode reads the text of one object. Anchors, aliases, two documents, keys
