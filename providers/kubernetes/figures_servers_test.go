@@ -40,11 +40,10 @@ func TestLookAtThousands(t *testing.T) {
 		t.Fatal(*err)
 	}
 	p := newProxy(t, c)
-	director := p.inner.Director
-	p.inner.Director = func(r *http.Request) {
-		director(r)
+	p.on(func(_ http.ResponseWriter, r *http.Request) bool {
 		r.Header.Del("Accept-Encoding") // what is compressed shows nothing
-	}
+		return false
+	})
 	var mu sync.Mutex
 	holding, size := 0, 0
 	p.inner.ModifyResponse = func(resp *http.Response) error {
