@@ -152,6 +152,10 @@ type Delivery struct {
 	Range                          hcl.Range
 }
 
+// AddsOnly reports whether the operator makes no Secret of its own: it adds to that
+// of another maker, or nothing at all.
+func (d *Delivery) AddsOnly() bool { return d.CreationPolicy == "Merge" || d.CreationPolicy == "None" }
+
 // DeliveryStore is the store block of an external_secret: how the operator signs
 // in to the store that the secrets are on.
 type DeliveryStore struct {

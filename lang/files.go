@@ -114,13 +114,13 @@ func MayRead(dir, name string) error {
 // refuseGitFolder is [MayRead] for a path that is not relative to the folder. A
 // folder that is itself below a .git, such as a work tree there, may read its own.
 func refuseGitFolder(dir, path string) error {
-	for _, pair := range [][2]string{{dir, path}, {withoutLinks(dir), withoutLinks(path)}} {
+	for _, pair := range [][2]string{{dir, path}, {WithoutLinks(dir), WithoutLinks(path)}} {
 		rel, err := relativeTo(pair[0], pair[1])
 		if err != nil {
 			return err
 		}
 		for part := range strings.FieldsFuncSeq(rel, func(r rune) bool { return r == '/' || r == filepath.Separator }) {
-			if strings.EqualFold(part, ".git") {
+			if strings.EqualFold(part, gitFolder) {
 				return errGitFolder
 			}
 		}

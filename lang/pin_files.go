@@ -2,6 +2,7 @@ package lang
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -173,40 +174,13 @@ func seenFrom(folder, path string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	for _, pair := range [][2]string{{here, path}, {withoutLinks(here), path}, {withoutLinks(here), withoutLinks(path)}} {
-		if rel, err := filepath.Rel(checkoutOf(pair[0]), pair[1]); err == nil && filepath.IsLocal(rel) {
+	for _, pair := range [][2]string{{here, path}, {WithoutLinks(here), path}, {WithoutLinks(here), WithoutLinks(path)}} {
+		if rel, err := filepath.Rel(cmp.Or(Checkout(pair[0]), pair[0]), pair[1]); err == nil && filepath.IsLocal(rel) {
 			rel, err = filepath.Rel(pair[0], pair[1])
 			return rel, err == nil
 		}
 	}
 	return "", false
-}
-
-// withoutLinks is a path without links, as far as it exists.
-func withoutLinks(path string) string {
-	for rest, head := "", path; ; {
-		if found, err := filepath.EvalSymlinks(head); err == nil {
-			return filepath.Join(found, rest)
-		}
-		up := filepath.Dir(head)
-		if up == head {
-			return path
-		}
-		head, rest = up, filepath.Join(filepath.Base(head), rest)
-	}
-}
-
-// checkoutOf is the git checkout around an absolute path, or the path itself.
-// Nobody can commit a .git.
-func checkoutOf(path string) string {
-	for dir := path; ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-			return dir
-		}
-		if filepath.Dir(dir) == dir {
-			return path
-		}
-	}
 }
 
 // compare says how a file differs between the two folders, "" where it does not.

@@ -92,7 +92,7 @@ func (b *builder) oneMaker() {
 		}
 	}
 	for _, d := range b.delivered {
-		if p := d.block.CreationPolicy; p != "Merge" && p != "None" { // those add to what another makes, or make none
+		if !d.block.AddsOnly() {
 			makes(d.cluster, d.path, maker{d.block.Address, rangeOf(d.block.Range)})
 		}
 	}
@@ -146,7 +146,7 @@ func (b *builder) compileDelivery(d *delivered) bool {
 		out.Items = append(out.Items, providers.DeliveryItem{Name: item.Name, Parts: b.parts(d, item.Source)})
 	}
 	s := block.Store
-	access := providers.StoreAccess{Method: s.Auth, Args: map[string]any{}, ServiceAccount: s.ServiceAccount, Cluster: s.Kind == "ClusterSecretStore"}
+	access := providers.StoreAccess{Method: s.Auth, Args: map[string]any{}, ServiceAccount: s.ServiceAccount}
 	for _, a := range s.Arguments {
 		access.Args[a.Name] = a.Value
 	}
@@ -287,8 +287,7 @@ func (b *builder) inCluster(store *Store, p *lang.Policy) []string {
 	}
 	for _, d := range b.delivered {
 		// Where the operator only adds to a Secret, the rest of it is somebody else's.
-		adds := d.block.CreationPolicy == "Merge" || d.block.CreationPolicy == "None"
-		if d.cluster == store && d.path != "" && !adds && covers(d.block.Address, d.secrets) {
+		if d.cluster == store && d.path != "" && !d.block.AddsOnly() && covers(d.block.Address, d.secrets) {
 			paths = append(paths, d.path)
 		}
 	}

@@ -21,10 +21,7 @@ func (b *builder) form(s *lang.Secret, store *Store) (form providers.Form, ok bo
 	if !store.HasForms() && store.Ref() != s.Store {
 		return form, true
 	}
-	form = providers.Form(s.Form)
-	if form.Scope == "strict" { // the standard
-		form.Scope = ""
-	}
+	form = store.NormalForm(providers.Form(s.Form))
 	names := make([]string, len(s.Fields))
 	for i, f := range s.Fields {
 		names[i] = f.Name
@@ -95,12 +92,12 @@ func (f *facts) refuseFixed(out outcome) outcome {
 	const way = "give it another name, which makes a new one and lets the old one go, or delete it by hand and apply again"
 	live := f.o.Meta.Attributes.Form
 	switch {
-	case typeOf(live) != typeOf(f.r.Form):
-		return f.conflict(c.Reason, "its type is %s, and nobody can make it %s: %s", typeOf(live), typeOf(f.r.Form), way)
+	case live.Type != f.r.Form.Type:
+		return f.conflict(c.Reason, "its type is %s, and nobody can make it %s: %s", typeName(live), typeName(f.r.Form), way)
 	case live.Immutable && len(c.Fields) > 0 && c.Reason != ReasonReencrypted:
 		return f.conflict(c.Reason, "it is immutable, so nobody can change its value: %s", way)
 	}
 	return out
 }
 
-func typeOf(f providers.Form) string { return cmp.Or(f.Type, "Opaque") }
+func typeName(f providers.Form) string { return cmp.Or(f.Type, "the standard one") }

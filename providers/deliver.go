@@ -7,6 +7,14 @@ import "context"
 // HasForms reports whether the platform keeps a [Form].
 func (p *Provider) HasForms() bool { return p.powers.FormDriver != nil }
 
+// NormalForm returns f without the platform's own standards.
+func (p *Provider) NormalForm(f Form) Form {
+	if p.powers.FormDriver == nil {
+		return f
+	}
+	return p.powers.FormDriver.NormalForm(f)
+}
+
 // CheckForm says why a thing of a kind cannot have a form with these fields.
 // Without a [FormDriver] only the zero form of a secret or env_file can be kept.
 func (p *Provider) CheckForm(kind string, f Form, fields []string) error {

@@ -11,6 +11,9 @@ import (
 
 // FormDriver keeps what a [Form] says. It is pure.
 type FormDriver interface {
+	// NormalForm returns f without the platform's own standards, as [Meta] has it:
+	// two forms are the same where these are.
+	NormalForm(f Form) Form
 	// CheckForm says why a thing of kind ("secret", "kubernetes_secret",
 	// "sealed_secret") cannot have this form with these fields, before any call: a
 	// tls Secret needs tls.crt and tls.key. An error is [Invalid], or [Unsupported]

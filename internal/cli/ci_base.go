@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/cofferhq/coffer/lang"
 )
 
 // A pull request is somebody else's file. What decides where credentials go is
@@ -146,7 +148,7 @@ func (j *ciJob) checkout(ctx context.Context) (checkout, error) {
 
 // repository finds the one that the configuration lies in.
 func (inv *invocation) repository(context.Context) (checkout, error) {
-	top := findCheckout(inv.dir())
+	top := lang.Checkout(resolved(inv.dir()))
 	if top == "" {
 		return checkout{}, fmt.Errorf("%s is in no git checkout", inv.dir())
 	}

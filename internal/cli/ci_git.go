@@ -34,24 +34,8 @@ func (inv *invocation) git(dir string) git { return git{dir: dir, env: gitEnviro
 // named returns the options before every command.
 func (g git) named() []string {
 	return []string{
-		"--git-dir=" + filepath.Join(g.dir, gitFolder), "--work-tree=" + g.dir, "--no-replace-objects",
+		"--git-dir=" + filepath.Join(g.dir, ".git"), "--work-tree=" + g.dir, "--no-replace-objects",
 		"-c", "safe.bareRepository=explicit", "-c", "protocol.ext.allow=never", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull,
-	}
-}
-
-// gitFolder is what makes a folder a checkout: no commit can have it.
-const gitFolder = ".git"
-
-// findCheckout returns the nearest folder at or above dir that is a checkout, ""
-// where there is none.
-func findCheckout(dir string) string {
-	for at := resolved(dir); ; at = filepath.Dir(at) {
-		if info, err := os.Lstat(filepath.Join(at, gitFolder)); err == nil && info.Mode()&os.ModeSymlink == 0 {
-			return at
-		}
-		if filepath.Dir(at) == at {
-			return ""
-		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -241,12 +240,7 @@ func (r *result) appendSummary(file string) error {
 	if err := r.markdown(&data, summaryLimit); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(append(data.Bytes(), '\n'))
-	return errors.Join(err, out.Close())
+	return appendTo(file, data.String()+"\n")
 }
 
 // commentLimit is how large a comment may be where this run goes on.

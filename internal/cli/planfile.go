@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/cofferhq/coffer/internal/durable"
+	"github.com/cofferhq/coffer/lang"
 	"github.com/cofferhq/coffer/planner"
 	"github.com/cofferhq/coffer/providers/sops"
 )
@@ -118,16 +119,7 @@ func resolved(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	for rest, head := "", path; ; {
-		if found, err := filepath.EvalSymlinks(head); err == nil {
-			return filepath.Join(found, rest)
-		}
-		up := filepath.Dir(head)
-		if up == head {
-			return path
-		}
-		head, rest = up, filepath.Join(filepath.Base(head), rest)
-	}
+	return lang.WithoutLinks(path)
 }
 
 // readPlan reads a plan file that nobody else can have written.

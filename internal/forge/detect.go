@@ -125,13 +125,3 @@ func number(s string) int {
 	}
 	return n
 }
-
-// first returns the first text that is not empty.
-func first(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
-}

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 )
@@ -40,11 +41,11 @@ func (s side) repository() string {
 }
 
 func detectGitHub(getenv func(string) string, readFile func(string) ([]byte, error)) (Run, error) {
-	server := strings.TrimSuffix(first(getenv("GITHUB_SERVER_URL"), "https://github.com"), "/")
+	server := strings.TrimSuffix(cmp.Or(getenv("GITHUB_SERVER_URL"), "https://github.com"), "/")
 	run := Run{
 		Kind:       GitHub,
 		Repository: getenv("GITHUB_REPOSITORY"),
-		API:        strings.TrimSuffix(first(getenv("GITHUB_API_URL"), "https://api.github.com"), "/"),
+		API:        strings.TrimSuffix(cmp.Or(getenv("GITHUB_API_URL"), "https://api.github.com"), "/"),
 		Head:       getenv("GITHUB_SHA"),
 		Summary:    getenv("GITHUB_STEP_SUMMARY"),
 		Outputs:    getenv("GITHUB_OUTPUT"),
@@ -83,7 +84,7 @@ func (r Run) with(e event, getenv func(string) string) (Run, error) {
 		}
 		// GITHUB_SHA is a merge of both ends, or the base for pull_request_target
 		r.Change, r.Base, r.Head = pull.Number, pull.Base.SHA, pull.Head.SHA
-		r.Branch = first(pull.Base.Ref, getenv("GITHUB_BASE_REF"))
+		r.Branch = cmp.Or(pull.Base.Ref, getenv("GITHUB_BASE_REF"))
 		// a head without a repository was a fork: one's own cannot go away alone
 		r.Fork = pull.Head.repository() == "" || pull.Head.repository() != pull.Base.repository()
 	case strings.HasPrefix(kind, "pull_request"), getenv("GITHUB_BASE_REF") != "":

@@ -1,6 +1,9 @@
 package forge
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 func detectGitLab(getenv func(string) string) (Run, error) {
 	run := Run{
@@ -12,7 +15,7 @@ func detectGitLab(getenv func(string) string) (Run, error) {
 		Page:       strings.TrimSuffix(getenv("CI_JOB_URL"), "/"),
 	}
 	if getenv("CI_COMMIT_TAG") == "" {
-		run.Branch = first(getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_NAME"))
+		run.Branch = cmp.Or(getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_NAME"))
 	}
 	iid := getenv("CI_MERGE_REQUEST_IID")
 	if iid == "" && getenv("CI_PIPELINE_SOURCE") != "merge_request_event" {
@@ -22,14 +25,14 @@ func detectGitLab(getenv func(string) string) (Run, error) {
 	// In a pipeline of merged results the job has a merge of both ends, and the two
 	// variables below. Only there is the tip of the target known: else what is
 	// trusted is where the branches parted.
-	run.Base = first(getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA"), getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
-	run.Head = first(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"), run.Head)
+	run.Base = cmp.Or(getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA"), getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
+	run.Head = cmp.Or(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"), run.Head)
 	run.Branch, run.Default = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"), getenv("CI_DEFAULT_BRANCH")
 	// The pipeline of a fork's merge request runs in the fork, whose project is not
 	// the one that has the merge request.
 	target := getenv("CI_MERGE_REQUEST_PROJECT_ID")
-	run.Repository = first(target, run.Repository)
-	run.Web = strings.TrimSuffix(first(getenv("CI_MERGE_REQUEST_PROJECT_URL"), run.Web), "/")
+	run.Repository = cmp.Or(target, run.Repository)
+	run.Web = strings.TrimSuffix(cmp.Or(getenv("CI_MERGE_REQUEST_PROJECT_URL"), run.Web), "/")
 	run.Fork = target == "" || getenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID") != target
 	if run.Change == 0 || run.Base == "" || run.Head == "" {
 		return Run{}, unclear("the pipeline is of a merge request and lacks its number or a commit",

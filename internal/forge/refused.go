@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -66,9 +67,9 @@ func (c *client) said(resp *http.Response) string {
 	if json.Unmarshal(answer.Message, &message) != nil {
 		message = string(answer.Message)
 	}
-	parts := []string{first(message, answer.ErrorDescription, answer.Error)}
+	parts := []string{cmp.Or(message, answer.ErrorDescription, answer.Error)}
 	for _, e := range answer.Errors {
-		parts = append(parts, first(e.Message, strings.TrimSpace(e.Field+" "+e.Code)))
+		parts = append(parts, cmp.Or(e.Message, strings.TrimSpace(e.Field+" "+e.Code)))
 	}
 	return c.token.scrub(strings.Join(parts, "; "))
 }
@@ -91,7 +92,7 @@ func (c *client) pauseOf(h http.Header) time.Duration {
 	}
 	at, err := http.ParseTime(after)
 	if err != nil {
-		reset := first(h.Get("X-RateLimit-Reset"), h.Get("RateLimit-Reset")) // of GitLab
+		reset := cmp.Or(h.Get("X-RateLimit-Reset"), h.Get("RateLimit-Reset")) // of GitLab
 		s, err := strconv.ParseInt(reset, 10, 64)
 		if err != nil || h.Get("X-RateLimit-Remaining") != "0" && h.Get("RateLimit-Remaining") != "0" {
 			return time.Minute

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -124,19 +125,9 @@ func (d Document) Attributes() providers.Attributes {
 
 // form is that of the Secret that stands at a place of d; written is what ours say.
 func (d Document) form(written providers.Form, at ...string) providers.Form {
-	live := d.word(append(slices.Clone(at), "type")...)
-	if plainType(live) != plainType(written.Type) {
-		written.Type = plainType(live)
-	}
+	written.Type = d.word(append(slices.Clone(at), "type")...)
 	written.Immutable, _ = d.below(at...)["immutable"].(bool)
-	return written
-}
-
-func plainType(typ string) string {
-	if typ == opaque {
-		return ""
-	}
-	return typ
+	return NormalForm(written)
 }
 
 // SetAttributes writes attributes; scope and content stay. Errors are
@@ -162,7 +153,7 @@ func (d Document) SetAttributes(a providers.Attributes) error {
 	if !isSecret || a.Mark.Project == "" { // let go of: it stays as it is
 		return nil
 	}
-	if plainType(d.word(append(slices.Clone(secretAt), "type")...)) != plainType(a.Form.Type) || a.Form.Type != "" {
+	if cmp.Or(d.word(append(slices.Clone(secretAt), "type")...), opaque) != cmp.Or(a.Form.Type, opaque) || a.Form.Type != "" {
 		var typ any
 		if a.Form.Type != "" {
 			typ = a.Form.Type

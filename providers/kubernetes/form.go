@@ -51,6 +51,20 @@ func demands() []demand {
 	}
 }
 
+// NormalForm implements [providers.FormDriver].
+func (d *Driver) NormalForm(f providers.Form) providers.Form { return NormalForm(f) }
+
+// NormalForm leaves out the type and the scope that are the standard ones.
+func NormalForm(f providers.Form) providers.Form {
+	if f.Type == opaque {
+		f.Type = ""
+	}
+	if f.Scope == string(sealing.Strict) {
+		f.Scope = ""
+	}
+	return f
+}
+
 // CheckForm implements [providers.FormDriver].
 func (d *Driver) CheckForm(kind string, f providers.Form, fields []string) error {
 	return CheckForm(kind, f, fields)
@@ -173,7 +187,7 @@ func formOf(annotations map[string]string) providers.Form {
 			f.Annotations[name] = v
 		}
 	}
-	return f
+	return NormalForm(f)
 }
 
 // immutable reports whether nobody can change the value any more. Nobody but who

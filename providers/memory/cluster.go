@@ -49,6 +49,13 @@ func (clusterPlacer) Written(path string) string { return strings.TrimPrefix(pat
 
 type forms struct{}
 
+func (forms) NormalForm(f providers.Form) providers.Form {
+	if f.Scope == "strict" {
+		f.Scope = ""
+	}
+	return f
+}
+
 func (forms) CheckForm(kind string, f providers.Form, fields []string) error {
 	switch {
 	case f.Scope != "" && kind != "sealed_secret":

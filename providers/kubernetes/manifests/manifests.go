@@ -95,8 +95,8 @@ var (
 // Errors are those of [kubernetes.NewKeySource].
 func Open(env providers.Env, c *kubernetes.Config, o Options) (*Driver, error) {
 	d := &Driver{
-		disk: newDisk(env.Dir, o), identity: identity(env.Project, c), naming: kubernetes.Naming{Namespace: c.Namespace},
-		delivery: c.Delivery(), random: env.Random, parsed: map[string]*file{},
+		disk: disk{durable.Folder{Base: env.Dir, FS: o.FS, At: o.At}}, identity: identity(env.Project, c),
+		naming: kubernetes.Naming{Namespace: c.Namespace}, delivery: c.Delivery(), random: env.Random, parsed: map[string]*file{},
 	}
 	if d.random == nil {
 		d.random = rand.Reader
@@ -131,6 +131,9 @@ func (d *Driver) Capabilities() providers.Capabilities {
 
 // Identity implements [providers.Driver]. No cluster is asked.
 func (d *Driver) Identity(ctx context.Context) (string, error) { return d.identity, ctx.Err() }
+
+// NormalForm implements [providers.FormDriver].
+func (d *Driver) NormalForm(f providers.Form) providers.Form { return kubernetes.NormalForm(f) }
 
 // CheckForm implements [providers.FormDriver].
 func (d *Driver) CheckForm(kind string, f providers.Form, fields []string) error {
