@@ -151,8 +151,14 @@ func TestReadersOfACluster(t *testing.T) {
 		"one":       {"secret.login", "get: shop-dev/shop-env shop-dev/shop-ext shop-dev/shop-sealed\n"},
 		"both":      {"secret.login, secret.other", "get: shop-dev/shop-env shop-dev/shop-ext shop-dev/shop-mixed shop-dev/shop-sealed\n"},
 		"the other": {"secret.other", ""},
+		// whose Secret the operator only adds to is not known
+		"one, added to another's": {"secret.login", "get: shop-dev/shop-env shop-dev/shop-sealed\n"},
 	} {
-		w.Configure(app(both + ways + policy(c.secrets)))
+		made := ways
+		if strings.Contains(name, "added") {
+			made = envBlock() + sealedBlock() + extBlock(`creation_policy = "Merge"`) + mixed
+		}
+		w.Configure(app(both + made + policy(c.secrets)))
 		cfg := w.Load()
 		d, diags := planner.Desire(cfg, w.Connect(nil))
 		if c.want == "" {

@@ -273,6 +273,8 @@ func TestASavedPlanOfACluster(t *testing.T) {
 				k.SetDocument(providers.ObjectRef{Kind: memory.KindExternalSecret, Path: "shop-dev/shop-ext"}, "x\n")
 			}, refused: ext,
 		},
+		"another key to seal a new one with": {change: renewed, refused: "the plan seals it with key-1"},
+		"another key to seal one item with":  {start: allWays, change: renewed, refused: "the plan seals it with key-1"},
 		"another workload": {
 			change: func(w *plannertest.World, k *memory.World) {
 				w.Configure(app(loginBlock + envBlock(restart) + sealedBlock(restart) + extBlock(restart, `labels = { a = "b" }`, "immutable = true", `name = "x"`)))

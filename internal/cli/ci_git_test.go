@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cofferhq/coffer/internal/forge"
@@ -57,5 +58,27 @@ func TestAFolderThatLooksLikeARepository(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(top, prod, "ran")); err == nil {
 		t.Error("what a pull request brought was run")
+	}
+}
+
+// Whoever opens a pull request chooses where it goes: only the repository's own
+// branch, and those that the job names, have commits to trust.
+func TestTrustedBranches(t *testing.T) {
+	for _, c := range []struct {
+		branch, own string
+		named       []string
+		trusted     bool
+	}{
+		{"main", "main", nil, true},
+		{"evil", "main", nil, false},
+		{"release", "main", []string{"release"}, true},
+		{"Main", "main", nil, false},
+		{"evil", "main", []string{"release"}, false},
+		{"main", "", nil, true}, // the place does not tell
+	} {
+		err := (&ciJob{run: forge.Run{Branch: c.branch, Default: c.own}, bases: c.named}).trustsBranch()
+		if (err == nil) != c.trusted || err != nil && !strings.Contains(err.Error(), "-base "+c.branch) {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }

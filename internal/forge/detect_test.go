@@ -43,14 +43,14 @@ func mergeRequest(more map[string]string) map[string]string {
 	env := gitLabJob(map[string]string{
 		"CI_COMMIT_BRANCH": "", "CI_COMMIT_REF_NAME": "fix", "CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "12",
 		"CI_MERGE_REQUEST_DIFF_BASE_SHA": base, "CI_MERGE_REQUEST_PROJECT_ID": "4711", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "4711",
-		"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_MERGE_REQUEST_PROJECT_URL": "https://gitlab.example/acme/shop",
+		"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_DEFAULT_BRANCH": "trunk", "CI_MERGE_REQUEST_PROJECT_URL": "https://gitlab.example/acme/shop",
 	})
 	maps.Copy(env, more)
 	return env
 }
 
 func pull(from, to string) string {
-	return fmt.Sprintf(`{"action":"opened","number":12,"pull_request":{"number":12,
+	return fmt.Sprintf(`{"action":"opened","number":12,"repository":{"default_branch":"trunk"},"pull_request":{"number":12,
 		"base":{"sha":%q,"ref":"main","repo":{"full_name":%q}},"head":{"sha":%q,"ref":"fix","repo":%s}}}`, base, to, head, from)
 }
 
@@ -73,9 +73,9 @@ func TestDetect(t *testing.T) {
 		Page: "https://gitlab.example/acme/shop/-/jobs/9",
 	}
 	with := func(r forge.Run, change func(*forge.Run)) forge.Run { change(&r); return r }
-	pulled := with(onGitHub, func(r *forge.Run) { r.Change, r.Base, r.Head = 12, base, head })
+	pulled := with(onGitHub, func(r *forge.Run) { r.Change, r.Base, r.Head, r.Default = 12, base, head, "trunk" })
 	fork := with(pulled, func(r *forge.Run) { r.Fork = true })
-	requested := with(onGitLab, func(r *forge.Run) { r.Change, r.Base = 12, base })
+	requested := with(onGitLab, func(r *forge.Run) { r.Change, r.Base, r.Default = 12, base, "trunk" })
 	own, other := `{"full_name":"Acme/Shop"}`, `{"full_name":"mallory/shop"}`
 	pullEnv := func(event string) map[string]string {
 		return gitHubJob(map[string]string{"GITHUB_EVENT_NAME": event, "GITHUB_BASE_REF": "main", "GITHUB_HEAD_REF": "fix", "GITHUB_REF_NAME": "12/merge"})

@@ -202,6 +202,12 @@ func TestUndeclaredReaders(t *testing.T) {
 	bind(elsewhere, "all", "ClusterRole", "all-"+namespace, "emil")
 	bind("", "stars-"+namespace, "ClusterRole", "stars-"+namespace, "frida")
 	bind(namespace, "gone", "Role", "gone", "gustav")
+	// The label of what the API server keeps itself can be set by anybody.
+	c.Must(http.MethodPost, "/apis/rbac.authorization.k8s.io/v1/namespaces/"+namespace+"/rolebindings", map[string]any{
+		"metadata": map[string]any{"name": "posing", "labels": map[string]any{"kubernetes.io/bootstrapping": "rbac-defaults"}},
+		"roleRef":  map[string]any{"apiGroup": rbacGroup, "kind": "Role", "name": "one"},
+		"subjects": []any{map[string]any{"kind": "Group", "apiGroup": rbacGroup, "name": "system:authenticated"}},
+	})
 	declared := []providers.ObjectRef{{Kind: delivery.KindRoleBinding, Path: namespace + "/declared"}}
 	managed := []providers.Managed{{Path: namespace + "/db"}, {Path: namespace + "/key"}}
 	found, err := d.UndeclaredAccess(context.Background(), managed, declared)
@@ -218,6 +224,7 @@ func TestUndeclaredReaders(t *testing.T) {
 		"clusterrolebinding stars-NS reads 2: User frida, by the ClusterRole stars-NS (*)",
 		"rolebinding NS/all reads 2: User dora, by the ClusterRole all-NS (list, watch)",
 		"rolebinding NS/one reads 1: User anna, by the Role NS/one (get)",
+		"rolebinding NS/posing reads 1: Group system:authenticated, by the Role NS/one (get)",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

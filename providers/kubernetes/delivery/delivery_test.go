@@ -40,7 +40,7 @@ func TestManifests(t *testing.T) {
 				{Text: "@db/{shop}"},
 			}},
 		},
-		Form:    providers.Form{Type: "Opaque", Annotations: map[string]string{"example.com/team": "payments"}, Immutable: true},
+		Form:    providers.Form{Type: "Opaque", Annotations: map[string]string{"example.com/team": "payments", "odd": "{{ .db_password }}", "reloader": ""}, Immutable: true},
 		Labels:  map[string]string{"team": "payments"},
 		Refresh: 90 * time.Minute, DeletionPolicy: "Retain", CreationPolicy: "Owner",
 		Store: providers.DeliveryStore{Provider: vaultProvider, Access: providers.StoreAccess{Method: "kubernetes"}},
@@ -49,6 +49,9 @@ func TestManifests(t *testing.T) {
 	plain.Items, plain.Form, plain.Labels, plain.Refresh, plain.DeletionPolicy, plain.CreationPolicy = full.Items[:1], providers.Form{}, nil, 0, "", ""
 	existing := plain
 	existing.Store = providers.DeliveryStore{Kind: "ClusterSecretStore", Name: "company-vault", Existing: true}
+	empty := plain
+	empty.Items = append([]providers.DeliveryItem{{Name: "EMPTY", Parts: []providers.DeliveryPart{{Text: ""}}}}, full.Items[:1]...)
+	empty.Store.Kind = "ClusterSecretStore"
 	settings := Settings{ControllerNamespace: "external-secrets", ControllerServiceAccount: "external-secrets"}
 	cluster := At{Namespace: "shop", Name: "shop-env"}
 	for _, c := range []struct {
@@ -59,6 +62,7 @@ func TestManifests(t *testing.T) {
 		{"full", full, cluster},
 		{"plain", plain, cluster},
 		{"existing", existing, cluster},
+		{"cluster", empty, cluster},
 		{"file", plain, At{File: "deploy/prod.yaml", Namespace: "shop", Name: "shop-env"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
