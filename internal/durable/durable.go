@@ -1,10 +1,11 @@
 // Package durable replaces files so that a crash leaves the old content or the
 // new one, never a mixture, and reads them without being led elsewhere by a
-// link. The state and the sops driver write through it.
+// link. The state and the drivers that keep files write through it.
 //
 // It stands on the ground floor beside lang/addr (docs/adr/0003): it imports
-// nothing of ours and knows neither states nor secrets. Read [Replace] first;
-// [FS] is the seam that lets package crashfs lose what was not made durable.
+// nothing of ours and knows neither states nor secrets. Read [Replace] first,
+// then [Folder]; [FS] is the seam that lets package crashfs lose what was not
+// made durable.
 package durable
 
 import (

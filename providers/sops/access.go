@@ -129,12 +129,7 @@ func (d *Driver) baseRecipients(file string, managed []providers.Managed) ([]str
 }
 
 // ruled returns a file's path as the rules of .sops.yaml see it.
-func (d *Driver) ruled(file string) string {
-	if d.folder == "." {
-		return file
-	}
-	return d.folder + "/" + file
-}
+func (d *Driver) ruled(file string) string { return d.disk.in(file) }
 
 // document is the text of a recipients object: one a line, sorted.
 func document(recipients []string) string {

@@ -90,11 +90,11 @@ func (w *batch) run(ctx context.Context, promise providers.Promise) error {
 // lock takes the folder's lock. Where the folder does not exist and nothing
 // would be written, there is nothing to lock: unlock is nil then.
 func (w *batch) lock(ctx context.Context) (unlock func(), err error) {
-	missing, err := w.d.disk.folders("x")
+	there, err := w.d.disk.exists()
 	if err != nil {
 		return nil, err
 	}
-	if missing != "" {
+	if !there {
 		if !slices.ContainsFunc(w.ops, creates) {
 			return nil, w.nothingThere()
 		}
@@ -102,8 +102,7 @@ func (w *batch) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, err
 		}
 	}
-	unlock, err = w.d.disk.lock(ctx, w.d.disk.path(lockFile))
-	return unlock, fileError(err)
+	return w.d.disk.lock(ctx)
 }
 
 func creates(op providers.Operation) bool {

@@ -44,10 +44,7 @@ func crashDriver(t *testing.T, disk *crashfs.FS) *Driver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.disk.base = "/project"
-	d.disk.fs = foldersFS{disk}
-	d.disk.mkdir = func(string) error { return nil }
-	d.disk.lock = func(context.Context, string) (func(), error) { return func() {}, nil }
+	d.disk.tree = durable.Folder{Base: "/project", FS: foldersFS{disk}}
 	return d
 }
 

@@ -4,13 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/cofferhq/coffer/internal/durable"
 	"github.com/cofferhq/coffer/providers"
@@ -20,138 +15,45 @@ import (
 // never removed: another process may be waiting on it.
 const lockFile = ".coffer.lock"
 
-// disk is the provider's folder. It follows no link below the configuration.
+// disk is the provider's folder, with errors in the driver's words.
 type disk struct {
-	fs     durable.FS
-	base   string // the configuration directory
-	folder string // below base, with slashes
-	at     func(point string) error
-	mkdir  func(path string) error
-	lock   func(ctx context.Context, path string) (unlock func(), err error)
+	tree   durable.Folder // of the configuration
+	folder string         // below it, with slashes
 }
 
-func newDisk(base, folder string, o Options) disk {
-	d := disk{
-		fs: durable.OS(), base: base, folder: folder, at: o.At,
-		mkdir: func(path string) error { return os.Mkdir(path, 0o755) },
-		lock:  lockOS,
-	}
-	if o.FS != nil {
-		d.fs = o.FS
-		d.mkdir = func(string) error { return nil }
-		d.lock = func(context.Context, string) (func(), error) { return func() {}, nil }
-	}
-	return d
+// in returns a file's name below the configuration.
+func (d disk) in(file string) string { return path.Join(d.folder, file) }
+
+// exists reports whether the folder is there.
+func (d disk) exists() (bool, error) {
+	missing, err := d.tree.Missing(d.in("x"))
+	return missing == "", fileError(err)
 }
 
-func lockOS(ctx context.Context, path string) (func(), error) {
-	if _, err := durable.Check(durable.OS(), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	l := flock.New(path)
-	if _, err := l.TryLockContext(ctx, 5*time.Millisecond); err != nil {
-		return nil, err
-	}
-	return func() { _ = l.Unlock() }, nil // the process's end unlocks at the latest
-}
-
-func (d disk) path(file string) string {
-	return filepath.Join(d.base, filepath.FromSlash(d.folder), filepath.FromSlash(file))
-}
-
-// folders checks that every folder on the way to file is one and no link, and
-// returns the first that is missing, "" when all are there.
-func (d disk) folders(file string) (missing string, err error) {
-	at, parts := d.base, d.parts(file)
-	for i, part := range parts {
-		at = filepath.Join(at, part)
-		info, err := d.fs.Lstat(at)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return at, nil
-		case err != nil:
-			return "", fileError(err)
-		case info.Mode()&fs.ModeSymlink != 0:
-			return "", misplaced(strings.Join(parts[:i+1], "/"), "a symbolic link")
-		case !info.IsDir():
-			return "", misplaced(strings.Join(parts[:i+1], "/"), "not a folder")
-		}
-	}
-	return "", nil
-}
-
-// parts returns the names of the folders from the configuration to file.
-func (d disk) parts(file string) []string {
-	all := strings.Split(d.folder+"/"+file, "/")
-	folders := all[:len(all)-1]
-	if d.folder == "." {
-		folders = folders[1:]
-	}
-	return folders
+func (d disk) lock(ctx context.Context) (unlock func(), err error) {
+	unlock, err = d.tree.Lock(ctx, d.in(lockFile))
+	return unlock, fileError(err)
 }
 
 // read returns a file's bytes and mode; a file that is not there is an error
 // matching fs.ErrNotExist.
 func (d disk) read(file string) ([]byte, fs.FileMode, error) {
-	missing, err := d.folders(file)
-	if err != nil {
-		return nil, 0, err
-	}
-	if missing != "" {
-		return nil, 0, fs.ErrNotExist
-	}
-	data, info, err := durable.Read(d.fs, d.path(file), maxFile)
-	if err != nil {
-		return nil, 0, fileError(err)
-	}
-	return data, info.Mode().Perm(), nil
+	data, mode, err := d.tree.Read(d.in(file), maxFile)
+	return data, mode, fileError(err)
 }
 
 // prepare makes the folders on the way to file.
-func (d disk) prepare(file string) error {
-	for {
-		missing, err := d.folders(file)
-		if err != nil || missing == "" {
-			return err
-		}
-		if err := d.mkdir(missing); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fileError(err)
-		}
-		if err := d.fs.SyncDir(filepath.Dir(missing)); err != nil {
-			return fileError(err)
-		}
-	}
-}
+func (d disk) prepare(file string) error { return fileError(d.tree.Prepare(d.in(file))) }
 
 // replace puts new bytes in place of a file's, or removes it where data is nil.
 func (d disk) replace(file string, data []byte, mode fs.FileMode) error {
-	path := d.path(file)
-	if err := durable.Clean(d.fs, path); err != nil {
-		return fileError(err)
-	}
-	if data != nil {
-		return effectError(durable.Replace(d.fs, path, data, mode, d.at))
-	}
-	removed := false
-	err := durable.Step(d.at, "remove", func() error {
-		err := d.fs.Remove(path)
-		removed = err == nil
-		return err
-	})
-	if err == nil {
-		err = durable.Step(d.at, durable.StepSyncDir, func() error { return d.fs.SyncDir(filepath.Dir(path)) })
-	}
-	if err != nil {
-		return effectError(&durable.Error{Step: "remove", Path: path, Replaced: removed, Err: err})
-	}
-	return nil
+	return fileError(d.tree.Replace(d.in(file), data, mode))
 }
 
 // walk returns the names of all files below the folder that can hold secrets.
 // Something else in the place of one, or of a folder, is an error.
 func (d disk) walk() ([]string, error) {
-	missing, err := d.folders("x")
-	if err != nil || missing != "" {
+	if there, err := d.exists(); err != nil || !there {
 		return nil, err
 	}
 	var files []string
@@ -159,7 +61,7 @@ func (d disk) walk() ([]string, error) {
 }
 
 func (d disk) walkInto(dir string, files *[]string) error {
-	names, err := d.fs.ReadDir(d.path(dir))
+	names, err := d.tree.ReadDir(d.in(dir))
 	if err != nil {
 		return fileError(err)
 	}
@@ -168,14 +70,14 @@ func (d disk) walkInto(dir string, files *[]string) error {
 			continue // hidden, or no path can name it
 		}
 		file := strings.TrimPrefix(dir+"/"+name, "/")
-		info, err := d.fs.Lstat(d.path(file))
+		info, err := d.tree.Lstat(d.in(file))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil:
 			return fileError(err)
 		case info.IsDir() && locateFile(file) == nil:
-			return misplaced(path.Join(d.folder, file), "a folder")
+			return misplaced(d.in(file), "a folder")
 		case info.IsDir():
 			if strings.Count(file, "/") > maxDepth {
 				return invalid("%s: folders nested deeper than %d", file, maxDepth)
@@ -184,10 +86,10 @@ func (d disk) walkInto(dir string, files *[]string) error {
 				return err
 			}
 		case info.Mode()&fs.ModeSymlink != 0:
-			return misplaced(path.Join(d.folder, file), "a symbolic link")
+			return misplaced(d.in(file), "a symbolic link")
 		case locateFile(file) != nil:
 		case !info.Mode().IsRegular():
-			return misplaced(path.Join(d.folder, file), "not a regular file")
+			return misplaced(d.in(file), "not a regular file")
 		default:
 			*files = append(*files, file)
 		}
@@ -195,15 +97,22 @@ func (d disk) walkInto(dir string, files *[]string) error {
 	return nil
 }
 
-// fileError gives an error of the file system its code; nothing was changed.
+// fileError gives an error of the file system its code. One that matches
+// fs.ErrNotExist stays as it is.
 func fileError(err error) error {
+	var folder *durable.FolderError
+	var effect *durable.Error
 	var kind *durable.KindError
 	var large *durable.TooLargeError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &effect) && effect.Replaced:
+		return &providers.Error{Code: providers.Ambiguous, Err: err}
 	case errors.Is(err, fs.ErrNotExist):
 		return err
+	case errors.As(err, &folder):
+		return misplaced(folder.Name, folder.What())
 	case errors.As(err, &kind), errors.As(err, &large):
 		return &providers.Error{Code: providers.Invalid, Err: err}
 	case errors.Is(err, fs.ErrPermission):
@@ -212,13 +121,4 @@ func fileError(err error) error {
 		return &providers.Error{Code: providers.Cancelled, Err: err}
 	}
 	return &providers.Error{Code: providers.Unavailable, Err: err}
-}
-
-// effectError is fileError for an effect that may have happened.
-func effectError(err error) error {
-	var e *durable.Error
-	if errors.As(err, &e) && e.Replaced {
-		return &providers.Error{Code: providers.Ambiguous, Err: err}
-	}
-	return fileError(err)
 }

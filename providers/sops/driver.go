@@ -68,7 +68,6 @@ func FactoryWith(o Options) providers.Factory {
 // Driver keeps secrets in one folder of SOPS files.
 type Driver struct {
 	disk       disk
-	folder     string // below the configuration, with slashes
 	recipients Recipients
 	rules      []creationRule // of .sops.yaml; nil where there is none
 	getenv     func(string) string
@@ -115,7 +114,7 @@ func Open(env providers.Env, c Config, o Options) (*Driver, error) {
 		return nil, fmt.Errorf("%s has creation rules and the provider block has recipients, so two lists would rule; remove `recipients` from the block, or `creation_rules` from %s", rulesFile, rulesFile)
 	}
 	d := &Driver{
-		disk: newDisk(env.Dir, folder, o), folder: folder,
+		disk:       disk{durable.Folder{Base: env.Dir, FS: o.FS, At: o.At}, folder},
 		recipients: c.Recipients, rules: rules,
 		getenv: env.Getenv, now: env.Now, random: env.Random,
 		parsed: map[string]parsedFile{}, written: map[string]writtenBy{},
@@ -134,7 +133,7 @@ func (d *Driver) Capabilities() providers.Capabilities {
 // Identity is the folder below the configuration: a clone elsewhere is the
 // same store.
 func (d *Driver) Identity(ctx context.Context) (string, error) {
-	return Type + ":" + d.folder, ctx.Err()
+	return Type + ":" + d.disk.folder, ctx.Err()
 }
 
 // Read decrypts one secret and verifies the whole file. A file keeps no

@@ -383,9 +383,15 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		_, err := b.d.List(ctx)
 		mustCode(t, err, providers.Invalid)
 	}
-	for _, path := range []string{"dev/link/a", "linked/f/a"} {
+	for path, words := range map[string]string{
+		"dev/link/a": "secrets/dev/link.yaml is a symbolic link: coffer opens", "linked/f/a": "secrets/linked is a symbolic link: coffer opens",
+		"dev/x.yaml/f/a": "secrets/dev/x.yaml is not a folder: coffer opens",
+	} {
 		_, err := b.d.Read(ctx, path, "")
 		mustCode(t, err, providers.Invalid)
+		if !strings.Contains(err.Error(), words) {
+			t.Errorf("%v\nlacks %q", err, words)
+		}
 		_, err = b.d.Write(ctx, providers.WriteRequest{Path: path, Value: secret.String("1")})
 		mustCode(t, err, providers.Invalid)
 	}

@@ -73,9 +73,9 @@ func (w *batch) run(ctx context.Context, promise providers.Promise, do func(cont
 		return err
 	}
 	w.askKey(ctx)
-	unlock, err := w.d.disk.lock(ctx, w.d.disk.path(lockFile))
+	unlock, err := w.d.disk.lock(ctx)
 	if err != nil {
-		return fileError(err)
+		return err
 	}
 	defer unlock()
 	if w.base, err = w.d.load(w.name); err != nil {

@@ -123,9 +123,12 @@ func TestRefusedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, path := range []string{"link/x.yaml#sealedsecrets/shop/env", "x.yaml#sealedsecrets/shop/env"} {
-		_, err := d.Write(t.Context(), providers.WriteRequest{Path: path, Value: values("A", "canary"), OpID: "1", Attributes: marked})
-		wantCode(t, err, providers.Invalid)
+	for file, words := range map[string]string{
+		"link/x.yaml": "link is a symbolic link; output writes below the configuration and follows no link: put a folder there",
+		"x.yaml":      "x.yaml is a symbolic link: coffer follows none", "list.yaml/x.yaml": "list.yaml is not a folder",
+	} {
+		_, err := d.Write(t.Context(), providers.WriteRequest{Path: file + "#sealedsecrets/shop/env", Value: values("A", "canary"), OpID: "1", Attributes: marked})
+		wantCode(t, err, providers.Invalid, words)
 	}
 	if readFile(t, outside, "x.yaml") != foreign {
 		t.Error("a link was followed")
@@ -147,7 +150,7 @@ func TestInterrupted(t *testing.T) {
 		}
 		var promised map[string]string
 		d := sealer(t, dir)
-		d.disk.at = func(at string) error {
+		d.disk.tree.At = func(at string) error {
 			if at == point {
 				return stop
 			}
