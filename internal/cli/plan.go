@@ -68,6 +68,7 @@ func runPlan(ctx context.Context, inv *invocation, opts *planOptions) error {
 		if err := inv.savePlan(w.lasting(plan), opts.out); err != nil {
 			return err
 		}
+		inv.say("To do exactly this: coffer apply %s", opts.out)
 	}
 	return planOutcome(plan, opts.detailedExit)
 }

@@ -32,7 +32,7 @@ func (inv *invocation) savePlan(plan *planner.Plan, file string) error {
 	if err := durable.Replace(durable.OS(), path, data, 0o600, nil); err != nil {
 		return err
 	}
-	inv.say("Saved in %s, digest %s.\nTo do exactly this: coffer apply %s", path, plan.Digest(), file)
+	inv.say("Saved in %s, digest %s.", path, plan.Digest())
 	return nil
 }
 

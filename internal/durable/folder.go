@@ -100,7 +100,7 @@ func (f Folder) Lock(ctx context.Context, name string) (unlock func(), err error
 	if _, err := Check(OS(), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	l := flock.New(path)
+	l := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|NoFollow))
 	if _, err := l.TryLockContext(ctx, 5*time.Millisecond); err != nil {
 		return nil, err
 	}

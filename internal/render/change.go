@@ -141,6 +141,9 @@ func changeRemarks(c *planner.Change, version string) []span {
 	if c.Confirmed {
 		out = append(out, solid(Plain, "confirmed by a removed block"))
 	}
+	if c.Envelope != "" { // whoever has that key can read it
+		out = append(out, solid(Plain, "sealed with "+c.Envelope))
+	}
 	return out
 }
 

@@ -32,6 +32,7 @@ func changeRow(c *planner.Change, look kindOfChange) htmlRow {
 			r.Detail = append(r.Detail, paragraphsOf(part)...)
 		}
 	}
+	r.fact("sealed with", c.Envelope, true)
 	r.fact("recorded version", c.Entry, true)
 	r.fact("live version", c.VersionFrom, true)
 	switch {

@@ -27,6 +27,7 @@ func clusterChanges() *planner.Plan {
 	env.VersionFrom, env.Entry, env.Generation = "812", "812", 5
 	web := made(addr.KindSealedSecret, "web", "sealedsecrets/"+ns+"checkout-web", planner.Update, planner.ReasonReencrypted)
 	web.VersionFrom, web.Entry, web.Generation, web.Detail = "77", "77", 2, "the key or the scope that it is sealed for is another"
+	web.Envelope = "sha256:0f1e2d3c strict"
 	fixed := made(addr.KindKubernetesSecret, "fixed", ns+"checkout-fixed", planner.Conflict, planner.ReasonSourceChanged)
 	fixed.Detail = "it is immutable, so nobody can change its value: give it another name, which makes a new one and lets the old one go, or delete it by hand and apply again"
 	ext := addr.Secret("checkout", "production", "jobs")
