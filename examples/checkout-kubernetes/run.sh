@@ -23,30 +23,8 @@ cp "$SEALING_CERTIFICATE" "$work/shop/sealing.pem"
 cd "$work/shop"
 file=deploy/staging/checkout.yaml
 
-say() { printf '\n# %s\n' "$*"; }
-
-# quoted prints arguments as a person would type them.
-quoted() {
-	local arg
-	for arg; do
-		case "$arg" in
-		*[\[\"]*) printf "'%s' " "$arg" ;;
-		*) printf '%s ' "$arg" ;;
-		esac
-	done
-}
-
-# run EXIT ARGS… shows and runs a command that must end with that exit code.
-run() {
-	local want="$1" got=0
-	shift
-	echo "$ coffer $(quoted "$@")"
-	"$coffer" "$@" || got=$?
-	if [ "$got" -ne "$want" ]; then
-		echo "exit code $got, expected $want" >&2
-		exit 1
-	fi
-}
+# shellcheck source=../story.sh
+. "$example/../story.sh"
 
 say "What would happen? No value is read for it."
 run 0 plan

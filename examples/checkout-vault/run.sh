@@ -17,30 +17,8 @@ mkdir -p "$HOME" "$work/shop"
 cd "$work/shop"
 root="$VAULT_TOKEN"
 
-say() { printf '\n# %s\n' "$*"; }
-
-# quoted prints arguments as a person would type them.
-quoted() {
-	local arg
-	for arg; do
-		case "$arg" in
-		*[\[\"]*) printf "'%s' " "$arg" ;;
-		*) printf '%s ' "$arg" ;;
-		esac
-	done
-}
-
-# run EXIT ARGS… shows and runs a command that must end with that exit code.
-run() {
-	local want="$1" got=0
-	shift
-	echo "$ coffer $(quoted "$@")"
-	"$coffer" "$@" || got=$?
-	if [ "$got" -ne "$want" ]; then
-		echo "exit code $got, expected $want" >&2
-		exit 1
-	fi
-}
+# shellcheck source=../story.sh
+. "$example/../story.sh"
 
 # api TOKEN METHOD PATH [FIELD=VALUE…] calls the server as somebody else would.
 # The token goes in by a file descriptor, not by an argument.

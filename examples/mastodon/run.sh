@@ -17,19 +17,8 @@ unset SMTP_LOGIN_DEV SMTP_PASSWORD_DEV SMTP_LOGIN_PRODUCTION SMTP_PASSWORD_PRODU
 mkdir -p "$HOME" "$work/mastodon"
 cd "$work/mastodon"
 
-say() { printf '\n# %s\n' "$*"; }
-
-# run EXIT ARGS… shows and runs a command that must end with that exit code.
-run() {
-	local want="$1" got=0
-	shift
-	echo "$ coffer $*"
-	"$coffer" "$@" || got=$?
-	if [ "$got" -ne "$want" ]; then
-		echo "exit code $got, expected $want" >&2
-		exit 1
-	fi
-}
+# shellcheck source=../story.sh
+. "$example/../story.sh"
 
 say "A project: the configuration, a key of yours, and you as the first reader."
 cp "$example"/*.hcl .

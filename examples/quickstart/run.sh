@@ -13,30 +13,8 @@ unset SOPS_AGE_KEY SOPS_AGE_KEY_FILE COFFER_STATE COFFER_FINGERPRINT_KEY
 mkdir -p "$HOME" "$work/shop"
 cd "$work/shop"
 
-say() { printf '\n# %s\n' "$*"; }
-
-# quoted prints arguments as a person would type them.
-quoted() {
-	local arg
-	for arg; do
-		case "$arg" in
-		*[\[\"]*) printf "'%s' " "$arg" ;;
-		*) printf '%s ' "$arg" ;;
-		esac
-	done
-}
-
-# run EXIT ARGS… shows and runs a command that must end with that exit code.
-run() {
-	local want="$1" got=0
-	shift
-	echo "$ coffer $(quoted "$@")"
-	"$coffer" "$@" || got=$?
-	if [ "$got" -ne "$want" ]; then
-		echo "exit code $got, expected $want" >&2
-		exit 1
-	fi
-}
+# shellcheck source=../story.sh
+. "$example/../story.sh"
 
 say "A project: a starter configuration, a key of yours, and you as the first reader."
 run 0 init
