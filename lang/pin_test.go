@@ -1,7 +1,6 @@
 package lang
 
 import (
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // pinBase is a trusted copy, by file.
@@ -334,101 +332,6 @@ func TestPinLeavesTheRestAlone(t *testing.T) {
 	}
 }
 
-// Files by another way: links, and paths that lead out of the folder.
-func TestPinFollowsFiles(t *testing.T) {
-	with := func(change func(base, here map[string]string)) (Loaded, Loaded) {
-		base, here := pinBase(), pinBase()
-		for _, f := range []map[string]string{base, here} {
-			f["provider.txt"] = "a"
-		}
-		change(base, here)
-		return pinFolders(t, base, here, plainPinOptions)
-	}
-	if a, b := with(func(_, _ map[string]string) {}); len(ComparePinned(a, b)) > 0 {
-		t.Error("a difference of nothing")
-	}
-	for name, tt := range map[string]struct {
-		change func(base, here map[string]string)
-		want   string
-	}{
-		"a link to another file below": {func(_, here map[string]string) { here["kube/ca.crt"] = "-> ../provider.txt" }, "kube/ca.crt"},
-		"a link that leads out": {func(base, here map[string]string) {
-			here["../evil"], here["kube/ca.crt"] = "EVIL", "-> ../../evil"
-		}, "kube/ca.crt"},
-		"a file that is gone":   {func(_, here map[string]string) { delete(here, "kube/ca.crt") }, "kube/ca.crt"},
-		"a file that is new":    {func(base, _ map[string]string) { delete(base, "kube/ca.crt") }, "kube/ca.crt"},
-		"a folder in its place": {func(_, here map[string]string) { delete(here, "kube/ca.crt"); here["kube/ca.crt/x"] = "x" }, "kube/ca.crt"},
-		"too large to be compared": {func(base, here map[string]string) {
-			base["kube/ca.crt"] = strings.Repeat("x", maxPinnedFile+1)
-			here["kube/ca.crt"] = base["kube/ca.crt"]
-		}, "kube/ca.crt"},
-		// Both lie next to one another, so what is above them is one file.
-		"a file above both": {func(base, here map[string]string) {
-			for _, f := range []map[string]string{base, here} {
-				f["coffer.hcl"] = strings.Replace(f["coffer.hcl"], `"trust.pem"`, `"../certs/trust.pem"`, 1)
-				f["../certs/trust.pem"] = "CERTIFICATE"
-			}
-		}, "../certs/trust.pem"},
-		"in a connection": {func(base, here map[string]string) {
-			for _, f := range []map[string]string{base, here} {
-				f["coffer.hcl"] = strings.Replace(f["coffer.hcl"], `"k"`, `"postgres://db/app?sslmode=verify-full&sslrootcert=root.pem"`, 1)
-			}
-			base["root.pem"], here["root.pem"] = "A", "B"
-		}, "root.pem"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a, b := with(tt.change)
-			if diags := ComparePinned(a, b); len(diags) != 1 || diags[0].Extra.(PinDifference).Block != tt.want {
-				t.Errorf("%d differences:\n%s", len(diags), printDiags(diags, b.Dir))
-			}
-		})
-	}
-	a, b := with(func(_, _ map[string]string) {})
-	for text, want := range map[string]int{"kube/ca.crt": 0, "nope": 0, "": 0, filepath.Join(b.Dir, "host.txt"): 0} {
-		if diags := CompareNamed(a.Dir, b.Dir, "X", text); len(diags) != want {
-			t.Errorf("%q: %s", text, printDiags(diags, b.Dir))
-		}
-	}
-	write(t, b.Dir, "made-by-the-job", "x")
-	if diags := CompareNamed(a.Dir, b.Dir, "X", filepath.Join(b.Dir, "made-by-the-job")); len(diags) > 0 {
-		t.Errorf("a file of the job: %s", printDiags(diags, b.Dir))
-	}
-	write(t, b.Dir, "host.txt", "other")
-	for _, text := range []string{filepath.Join(b.Dir, "host.txt"), "/none:" + filepath.Join(b.Dir, "host.txt"), "host.txt:kube/config"} {
-		if diags := CompareNamed(a.Dir, b.Dir, "X", text); len(diags) != 1 || !strings.HasPrefix(diags[0].Detail, "X names ") {
-			t.Errorf("%q: %s", text, printDiags(diags, b.Dir))
-		}
-	}
-}
-
-// A file of variables counts as the one that the options of each side name; what
-// is given to both is the same for both.
-func TestPinVariables(t *testing.T) {
-	here := pinBase()
-	here["prod.vars"] = "stage = \"evil\"\n"
-	byFile := func(dir string) Options {
-		o := pinOptions()
-		o.VarFiles = []string{filepath.Join(dir, "prod.vars")}
-		return o
-	}
-	a, b := pinFolders(t, pinBase(), here, byFile)
-	if got, want := pinSays(ComparePinned(a, b)), []string{"coffer.hcl:4 coffer block", "providers.hcl:24 provider network", "providers.hcl:30 provider network.eu"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	// A variable that only the pull request has is given, and known to it alone.
-	here = pinBase()
-	here["app.hcl"] += "variable \"fresh\" {}\n"
-	given := func(string) Options {
-		o := pinOptions()
-		o.Vars["fresh"], o.Environ["host"] = "x", "given.example"
-		return o
-	}
-	a, b = pinFolders(t, pinBase(), here, given)
-	if diags := ComparePinned(a, b); len(diags) > 0 {
-		t.Errorf("a difference:\n%s", printDiags(diags, b.Dir))
-	}
-}
-
 // The differences name what is written and never more than that: no credential
 // and no long text.
 func TestPinShowsDifferences(t *testing.T) {
@@ -517,95 +420,4 @@ func TestPinIgnoresOrder(t *testing.T) {
 			t.Errorf("%s: %s", name, printDiags(diags, dir))
 		}
 	}
-}
-
-// Two expressions have one text exactly when they mean the same.
-func TestCanonicalExpressions(t *testing.T) {
-	classes := [][]string{
-		{`"a"`, `("a")`, `"${"a"}"`, `"\u0061"`},
-		{`"a\n"`, "<<X\na\nX\n", "<<-X\n    a\n    X\n"},
-		{`"${a}"`, `a`, `(a)`},
-		{`"x${a}"`, `"x${ a }"`},
-		{`"$${a}"`},
-		{`1`, `1.0`, `1e0`, `(1)`},
-		{`-1`, `(-1)`},
-		{`- -1`},
-		{`!a`},
-		{`true`},
-		{`false`},
-		{`null`},
-		{`"null"`},
-		{`"true"`},
-		{`"1"`},
-		{`a.b`},
-		{`a["b"]`, `a[ "b" ]`},
-		{`a[0]`},
-		{`a[b]`},
-		{`a.*.b`, `a[*].b`},
-		{`a[*]`},
-		{`f(a)`, `f(a,)`, `f( a )`, "f(\n  a\n)"},
-		{`f(a...)`},
-		{`f(a, b)`},
-		{`[a, b]`, `[a, b,]`, "[\n  a, # x\n  b\n]"},
-		{`[b, a]`},
-		{`{ a = 1, b = 2 }`, `{ b = 2, a = 1 }`, "{\n  \"a\" = 1\n  b : 2\n}"},
-		{`{ (a) = 1, b = 2 }`},
-		{`{ a = 2, b = 1 }`},
-		{`a + b`, `(a + b)`},
-		{`b + a`},
-		{`a - b`},
-		{`a * b + c`, `(a * b) + c`},
-		{`a * (b + c)`},
-		{`a ? b : c`, `(a ? b : c)`},
-		{`a ? c : b`},
-		{`a == b`},
-		{`a != b`},
-		{`a < b`},
-		{`a <= b`},
-		{`a > b`},
-		{`a >= b`},
-		{`a && b`},
-		{`a || b`},
-		{`a / b`},
-		{`a % b`},
-		{`[for x in a : x]`, "[ for x in a: x ]"},
-		{`[for x in a : x if x]`},
-		{`[for k, x in a : x]`},
-		{`{ for x in a : x => x }`},
-		{`{ for x in a : x => x... }`},
-		{`"%{if a}x%{else}y%{endif}"`, `a ? "x" : "y"`, "\"%{ if a ~}x%{~ else ~}y%{~ endif }\""},
-		{`"%{for x in a}${x}%{endfor}"`},
-		{`f("a", b)["c"].d`},
-		{`f("a", b)["c"]["d"]`},
-		{`"%%{a}"`},
-		{`"%{if a}x%{endif}"`, `a ? "x" : ""`},
-	}
-	seen := map[string]string{}
-	for _, class := range classes {
-		texts := map[string]bool{}
-		for _, src := range class {
-			texts[canonical(t, src)] = true
-		}
-		for text := range texts {
-			if other, ok := seen[text]; ok {
-				t.Errorf("%q and %q have one text: %s", other, class[0], text)
-			}
-			seen[text] = class[0]
-		}
-		// The last two are written in several ways that HCL keeps apart.
-		if len(texts) > 1 && !strings.Contains(class[0], "%{if") {
-			t.Errorf("%q have several texts: %q", class, slices.Collect(maps.Keys(texts)))
-		}
-	}
-}
-
-func canonical(t testing.TB, src string) string {
-	t.Helper()
-	file, diags := parseSource("x.hcl", []byte("x = "+src+"\n"))
-	if diags.HasErrors() {
-		t.Fatalf("%s: %s", src, diags)
-	}
-	attrs, _ := file.Body.JustAttributes()
-	c := &pinCollector{files: map[string]*hcl.File{"x.hcl": file}}
-	return c.expression(attrs["x"].Expr.(hclsyntax.Expression))
 }

@@ -218,7 +218,7 @@ func guardRoff(line string) string {
 
 // escapeRoff writes text so that every reader of man(7) shows the characters
 // that are meant: roff makes typographic signs of some ASCII ones, and only
-// the form \[uXXXX] brings others through in every locale.
+// the form \[u and a number] brings others through in every locale.
 func escapeRoff(s string) string {
 	var b strings.Builder
 	for _, c := range s {
