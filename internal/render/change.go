@@ -142,9 +142,20 @@ func changeRemarks(c *planner.Change, version string) []span {
 		out = append(out, solid(Plain, "confirmed by a removed block"))
 	}
 	if c.Envelope != "" { // whoever has that key can read it
-		out = append(out, solid(Plain, "sealed with "+c.Envelope))
+		out = append(out, solid(Plain, "sealed with "+shortEnvelope(c.Envelope)))
 	}
 	return out
+}
+
+// shortEnvelope is an envelope with as much of its key as two keys differ in; the
+// page and the JSON have all of it.
+func shortEnvelope(envelope string) string {
+	const most = 23 // "sha256:" and eight bytes
+	key, scope, _ := strings.Cut(envelope, " ")
+	if len(key) > most {
+		key = strings.ToValidUTF8(key[:most], "") + "…"
+	}
+	return strings.TrimSpace(key + " " + scope)
 }
 
 // versionText says which version the change starts from, and which one the
